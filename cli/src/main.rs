@@ -1,0 +1,3 @@
+//! The `tapstake` binary.
+#![forbid(unsafe_code)]
+fn main() {}

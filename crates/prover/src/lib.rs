@@ -1,0 +1,2 @@
+//! From chain data to stake proofs
+#![forbid(unsafe_code)]

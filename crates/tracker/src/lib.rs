@@ -1,0 +1,2 @@
+//! Follows stakes on the chain through their lives
+#![forbid(unsafe_code)]

@@ -1,0 +1,7 @@
+//! Header chain, inclusion proofs and stake proofs, for services that must not be fooled
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;

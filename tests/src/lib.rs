@@ -1,0 +1,2 @@
+//! End-to-end stories, on the embedded chain and on the real daemons
+#![forbid(unsafe_code)]
