@@ -5,3 +5,7 @@
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
+
+mod merkle;
+
+pub use merkle::{MAX_DEPTH, MerkleBranch, MerkleError};
