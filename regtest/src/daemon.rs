@@ -71,7 +71,12 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts `program`, its output going to `log` in `folder`.
-    pub(crate) fn spawn(program: &Path, mut command: Command, folder: &Folder, log: &str) -> Result<Self, Error> {
+    pub(crate) fn spawn(
+        program: &Path,
+        mut command: Command,
+        folder: &Folder,
+        log: &str,
+    ) -> Result<Self, Error> {
         let log = folder.path().join(log);
         let out = File::create(&log).map_err(Error::io(format!("creating {}", log.display())))?;
         let err = out.try_clone().map_err(Error::io("sharing a log file"))?;

@@ -34,7 +34,8 @@ pub fn differential(cases: &[Value]) -> Result<Vec<Value>, Error> {
     let status = child.wait().map_err(Error::io("waiting for the npm package"))?;
     let results = results.map_err(Error::io("reading the npm package's results"))?;
 
-    let unexpected = |answer: String| Error::UnexpectedAnswer { method: "differential.sh".to_owned(), answer };
+    let unexpected =
+        |answer: String| Error::UnexpectedAnswer { method: "differential.sh".to_owned(), answer };
     if !status.success() || results.len() != cases.len() {
         return Err(unexpected(format!("{} results for {} cases, {status}", results.len(), cases.len())));
     }

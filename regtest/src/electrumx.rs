@@ -1,6 +1,6 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -46,9 +46,9 @@ impl ElectrumX {
     /// # Errors
     ///
     /// As [`Self::start`].
-    pub fn start_in(node: &Bitcoind, folder: Option<PathBuf>, port: Option<u16>) -> Result<Self, Error> {
+    pub fn start_in(node: &Bitcoind, folder: Option<&Path>, port: Option<u16>) -> Result<Self, Error> {
         let program = electrumx_exe()?;
-        let folder = Folder::new(folder.as_deref(), "tapstake-electrumx-")?;
+        let folder = Folder::new(folder, "tapstake-electrumx-")?;
         let mut attempts = if port.is_some() { 1 } else { PORT_ATTEMPTS };
         loop {
             attempts -= 1;

@@ -64,4 +64,4 @@ pub use error::Error;
 pub use faucet::anyone_can_spend;
 pub use locate::{bitcoind_exe, electrumx_exe};
 pub use node::{Bitcoind, Builder, RPC_PASSWORD, RPC_USER};
-pub use rpc::Acceptance;
+pub use rpc::{Acceptance, Unspent};

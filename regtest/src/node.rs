@@ -83,7 +83,8 @@ impl Builder {
             let port = self.rpc_port.map_or_else(free_port, Ok)?;
             match self.launch(&program, &folder, port) {
                 // Somebody was faster to take the port. Nothing has been stored yet.
-                Err(Error::Exited { log, .. }) if self.rpc_port.is_none() && log.contains("Unable to bind") => {}
+                Err(Error::Exited { log, .. })
+                    if self.rpc_port.is_none() && log.contains("Unable to bind") => {}
                 started => {
                     let (daemon, client) = started?;
                     return Ok(self.standing(program, folder, port, daemon, client));
@@ -95,7 +96,14 @@ impl Builder {
         Ok(self.standing(program, folder, port, daemon, client))
     }
 
-    fn standing(self, program: PathBuf, folder: Folder, port: u16, daemon: Daemon, client: Client) -> Bitcoind {
+    fn standing(
+        self,
+        program: PathBuf,
+        folder: Folder,
+        port: u16,
+        daemon: Daemon,
+        client: Client,
+    ) -> Bitcoind {
         Bitcoind { daemon, client, program, port, builder: self, folder, change: Mutex::new(None) }
     }
 

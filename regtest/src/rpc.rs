@@ -1,7 +1,10 @@
 use bitcoin::block::Header;
 use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
+use bitcoin::hashes::Hash;
 use bitcoin::hex::FromHex;
-use bitcoin::{Address, Amount, Block, BlockHash, Network, OutPoint, Script, ScriptBuf, Transaction, TxOut, Txid};
+use bitcoin::{
+    Address, Amount, Block, BlockHash, Network, OutPoint, Script, ScriptBuf, Transaction, TxOut, Txid,
+};
 use bitcoincore_rpc::RpcApi;
 use serde_json::{Value, json};
 
@@ -97,7 +100,7 @@ impl Bitcoind {
         while left > 0 {
             let now = left.min(portion);
             // The third argument: proof of work on signet takes more tries than the default allows.
-            let answer = self.call("generatetoaddress", &[json!(now), json!(address), json!(u32::MAX)])?;
+            let answer = self.call("generatetoaddress", &[json!(now), json!(address), json!(i32::MAX)])?;
             hashes.extend(list::<BlockHash>("generatetoaddress", &answer)?);
             left -= now;
         }
@@ -106,7 +109,11 @@ impl Bitcoind {
     }
 
     /// Mines one block of exactly these transactions, in this order.
-    pub fn mine_transactions(&self, transactions: &[Transaction], address: &Address) -> Result<BlockHash, Error> {
+    pub fn mine_transactions(
+        &self,
+        transactions: &[Transaction],
+        address: &Address,
+    ) -> Result<BlockHash, Error> {
         let raw: Vec<_> = transactions.iter().map(serialize_hex).collect();
         let answer = self.call("generateblock", &[json!(address), json!(raw)])?;
         self.sync()?;
@@ -166,7 +173,22 @@ impl Bitcoind {
         parsed("sendrawtransaction", &self.call("sendrawtransaction", &params)?)
     }
 
-    /// Throws a block and all above it out of the best chain: a reorganisation.
+    /// Replaces a block and all above it by so many empty ones. Transactions of the blocks taken back wait in the
+    /// mempool again, as far as they are still valid.
+    ///
+    /// The new blocks must be more than the old ones for others to follow.
+    pub fn reorganise(&self, from: BlockHash, blocks: u32) -> Result<Vec<BlockHash>, Error> {
+        self.invalidate_block(from)?;
+        // A reward that nobody else gets: a block equal to the one taken back would be refused as that one.
+        let script = bitcoin::script::Builder::new().push_slice(from.to_byte_array()).into_script();
+        let address = Address::p2wsh(&script, self.network());
+        (0..blocks).map(|_| self.mine_transactions(&[], &address)).collect()
+    }
+
+    /// Throws a block and all above it out of the best chain.
+    ///
+    /// Mining on from there to the same address in the same second makes the very block that was thrown out, which
+    /// the node refuses: [`Self::reorganise`] minds that.
     pub fn invalidate_block(&self, hash: BlockHash) -> Result<(), Error> {
         self.call("invalidateblock", &[json!(hash)])?;
         self.sync()
@@ -200,7 +222,9 @@ impl Bitcoind {
                     },
                     output: TxOut {
                         value: amount(&unspent["amount"]).ok_or_else(wrong)?,
-                        script_pubkey: ScriptBuf::from_hex(unspent["scriptPubKey"].as_str().ok_or_else(wrong)?)?,
+                        script_pubkey: ScriptBuf::from_hex(
+                            unspent["scriptPubKey"].as_str().ok_or_else(wrong)?,
+                        )?,
                     },
                     height: number(&unspent["height"]).ok_or_else(wrong)?,
                     coinbase: unspent["coinbase"].as_bool().ok_or_else(wrong)?,
@@ -244,7 +268,12 @@ fn parsed<T: std::str::FromStr>(method: &str, value: &Value) -> Result<T, Error>
 }
 
 fn list<T: std::str::FromStr>(method: &str, value: &Value) -> Result<Vec<T>, Error> {
-    value.as_array().ok_or_else(|| unexpected(method, value))?.iter().map(|item| parsed(method, item)).collect()
+    value
+        .as_array()
+        .ok_or_else(|| unexpected(method, value))?
+        .iter()
+        .map(|item| parsed(method, item))
+        .collect()
 }
 
 fn decoded<T: bitcoin::consensus::Decodable>(method: &str, value: &Value) -> Result<T, Error> {

@@ -1,9 +1,10 @@
 //! The daemons themselves: they start, answer, follow each other, and always stop.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{fs, panic, thread};
+use std::{panic, thread};
 
 use bitcoin::consensus::deserialize;
 use bitcoin::opcodes::all::OP_RETURN;
@@ -119,8 +120,9 @@ fn an_electrum_server_follows_its_node_through_a_reorganisation() -> Result<(), 
     let hash = node.mine(1, &home)?[0];
     electrum.sync(&node)?;
 
-    node.invalidate_block(hash)?;
-    node.mine(2, &home)?;
+    let branch = node.reorganise(hash, 2)?;
+    assert_eq!(branch[1], node.best_block_hash()?);
+    assert!(node.mempool()?.contains(&coin.txid));
     electrum.sync(&node)?;
     node.mine(3, &home)?;
     electrum.wait_for_height(node.height()?)?;
@@ -191,36 +193,56 @@ fn a_panicking_test_leaves_no_daemon_behind() {
     assert!(!answers(port));
 }
 
-/// The helper process of the next test: starts a node, tells where, and waits to be killed.
 #[test]
-#[ignore = "run by the next test, in a process of its own"]
-fn hold_a_node() {
-    let node = Bitcoind::start().expect("a node");
-    let file = std::env::var_os("TAPSTAKE_HELD_NODE").expect("a file to tell in");
-    fs::write(file, format!("{} {}", node.rpc_port(), node.folder().display())).expect("a file to tell in");
-    thread::sleep(Duration::from_secs(600));
+fn a_killed_process_leaves_no_daemon_behind() {
+    let (mut person, said) = up(&["--no-electrum", "--blocks", "0"]);
+    let (port, folder) = (port_of(&said, "rpc"), word(&said, "data").to_owned());
+    assert!(answers(port) && Path::new(&folder).exists());
+    // As the out-of-memory killer does it: no destructor runs.
+    person.kill().expect("our child");
+    person.wait().expect("our child");
+    eventually(|| (!answers(port) && !Path::new(&folder).exists()).then_some(()));
 }
 
 #[test]
-fn a_killed_test_process_leaves_no_daemon_behind() {
-    let told = tempfile::tempdir().expect("a temporary folder");
-    let file = told.path().join("node");
-    let mut holder = Command::new(std::env::current_exe().expect("our own path"))
-        .args(["--exact", "hold_a_node", "--ignored"])
-        .env("TAPSTAKE_HELD_NODE", &file)
-        .stdout(Stdio::null())
+fn a_person_stops_both_daemons_with_ctrl_c_and_keeps_the_folder_they_gave() {
+    let kept = tempfile::tempdir().expect("a temporary folder");
+    let folder = kept.path().to_str().expect("a readable path");
+    let (mut person, said) = up(&["--folder", folder, "--blocks", "2"]);
+    let ports = [port_of(&said, "rpc"), port_of(&said, "electrum")];
+    assert!(ports.iter().all(|port| answers(*port)));
+    assert!(Path::new(word(&said, "cookie")).is_file());
+
+    let interrupted = Command::new("sh").args(["-c", &format!("kill -INT {}", person.id())]).status();
+    assert!(interrupted.expect("a shell").success());
+    assert!(person.wait().expect("our child").success());
+    assert!(!ports.iter().any(|port| answers(*port)));
+    let node =
+        Bitcoind::builder().folder(kept.path().join("bitcoind")).start().expect("a node on the kept data");
+    assert_eq!(node.height().expect("an answer"), 2);
+}
+
+/// Starts the program behind `up.sh` and reads what it prints until it is up.
+fn up(arguments: &[&str]) -> (Child, Vec<String>) {
+    let mut person = Command::new(env!("CARGO_BIN_EXE_regtest-up"))
+        .args(arguments)
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .expect("ourselves again");
-    let line = eventually(|| fs::read_to_string(&file).ok().filter(|line| line.contains(' ')));
-    let (port, folder) = line.split_once(' ').expect("port and folder");
-    let port = port.parse().expect("a port");
-    assert!(answers(port));
+        .expect("our own program");
+    let lines = BufReader::new(person.stdout.take().expect("the pipe was asked for")).lines();
+    let said = lines.map_while(Result::ok).take_while(|line| !line.starts_with("Ctrl-C")).collect();
+    (person, said)
+}
 
-    // As the out-of-memory killer does it: no destructor runs.
-    holder.kill().expect("our child");
-    holder.wait().expect("our child");
-    eventually(|| (!answers(port) && !Path::new(folder).exists()).then_some(()));
+/// The word after a label.
+fn word<'a>(said: &'a [String], label: &str) -> &'a str {
+    let line = said.iter().find_map(|line| line.strip_prefix(label));
+    line.unwrap_or_else(|| panic!("no {label} in {said:?}")).trim()
+}
+
+fn port_of(said: &[String], label: &str) -> u16 {
+    word(said, label).rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
 }
 
 fn answers(port: u16) -> bool {

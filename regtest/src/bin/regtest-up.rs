@@ -87,7 +87,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     } else {
         eprintln!("starting ElectrumX");
         let folder = arguments.folder.as_ref().map(|folder| folder.join("electrumx"));
-        Some(ElectrumX::start_in(&node, folder, arguments.electrum_port)?)
+        Some(ElectrumX::start_in(&node, folder.as_deref(), arguments.electrum_port)?)
     };
     ctrlc::set_handler(move || {
         // A second signal finds the receiver gone: we are stopping already.
@@ -105,7 +105,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     println!();
     let cli = node.program().with_file_name("bitcoin-cli");
     let cli = if cli.is_file() { cli.display().to_string() } else { "bitcoin-cli".to_owned() };
-    let connection = format!("-{} -rpcport={} -datadir={}", node.network(), node.rpc_port(), node.folder().display());
+    let connection =
+        format!("-{} -rpcport={} -datadir={}", node.network(), node.rpc_port(), node.folder().display());
     println!("mine a block:  {cli} {connection} generatetoaddress 1 {address}");
     println!("Ctrl-C stops everything.");
 
