@@ -1,5 +1,6 @@
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 
 use bitcoin::taproot::{ControlBlock, LeafVersion, TapLeafHash};
@@ -47,14 +48,7 @@ pub struct Leaf {
     /// Internal key, parity and Merkle path (BIP-0341): 33 bytes and 32 for each level of the tree.
     pub control_block: ControlBlock,
     pub(crate) fragment: Arc<Fragment>,
-    pub(crate) slots: Slots,
-}
-
-/// How many witness items a leaf takes: those that hold a signature, and those that stay empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Slots {
-    pub(crate) signed: usize,
-    pub(crate) empty: usize,
+    pub(crate) signers: Vec<Quorum>,
 }
 
 impl Leaf {
@@ -68,6 +62,12 @@ impl Leaf {
         self.fragment.to_string()
     }
 
+    /// Who must sign, in the order of the script: the staker (1 of 1), then for a slashing the providers (1 of
+    /// n), then the covenant (M of N).
+    pub fn signers(&self) -> &[Quorum] {
+        &self.signers
+    }
+
     /// Script and version, as BIP-0371 fields key them.
     pub fn script_and_version(&self) -> (ScriptBuf, LeafVersion) {
         (self.script.clone(), LeafVersion::TapScript)
@@ -77,10 +77,11 @@ impl Leaf {
     /// the worst case too. One weight unit a byte, the number of items included.
     pub fn witness_weight(&self) -> Weight {
         let pushed = |bytes: usize| VarInt::from(bytes).size() + bytes;
-        let items = self.slots.signed + self.slots.empty + 2;
-        let bytes = VarInt::from(items).size()
-            + self.slots.signed * pushed(64)
-            + self.slots.empty * pushed(0)
+        let slots: usize = self.signers.iter().map(|group| group.keys().len()).sum();
+        let signed: usize = self.signers.iter().map(Quorum::threshold).sum();
+        let bytes = VarInt::from(slots + 2).size()
+            + signed * pushed(64)
+            + (slots - signed) * pushed(0)
             + pushed(self.script.len())
             + pushed(self.control_block.size());
         Weight::from_wu(bytes as u64)
@@ -116,18 +117,15 @@ fn signed_by_quorum(quorum: &Quorum) -> Fragment {
     }
 }
 
-fn slots(staker: usize, quorums: &[&Quorum]) -> Slots {
-    quorums.iter().fold(Slots { signed: staker, empty: 0 }, |slots, quorum| Slots {
-        signed: slots.signed + quorum.threshold(),
-        empty: slots.empty + quorum.keys().len() - quorum.threshold(),
-    })
+fn only(staker: XOnlyPublicKey) -> Quorum {
+    Quorum::new(1, alloc::vec![staker]).expect("one of one key is a quorum")
 }
 
 /// A leaf's miniscript before an output commits to it.
 pub(crate) struct Draft {
     pub(crate) name: LeafName,
     pub(crate) fragment: Arc<Fragment>,
-    pub(crate) slots: Slots,
+    pub(crate) signers: Vec<Quorum>,
 }
 
 impl Draft {
@@ -135,7 +133,7 @@ impl Draft {
     pub(crate) fn timelock(staker: XOnlyPublicKey, time: Timelock) -> Self {
         let older = fragment(Terminal::Older(RelLockTime::from_height(time.blocks())));
         let fragment = Arc::new(and(verify(signed_by(staker)), older));
-        Draft { name: LeafName::Timelock, fragment, slots: slots(1, &[]) }
+        Draft { name: LeafName::Timelock, fragment, signers: alloc::vec![only(staker)] }
     }
 
     /// `and_v(v:pk(S),C)`
@@ -145,7 +143,7 @@ impl Draft {
 
     pub(crate) fn unbonding_of(staker: XOnlyPublicKey, covenant: &Quorum) -> Self {
         let fragment = Arc::new(and(verify(signed_by(staker)), signed_by_quorum(covenant)));
-        Draft { name: LeafName::Unbonding, fragment, slots: slots(1, &[covenant]) }
+        Draft { name: LeafName::Unbonding, fragment, signers: alloc::vec![only(staker), covenant.clone()] }
     }
 
     /// `and_v(and_v(v:pk(S),v:P),C)`
@@ -153,6 +151,7 @@ impl Draft {
         let (providers, covenant) = (parties.providers().as_quorum(), parties.covenant());
         let punished = and(verify(signed_by(parties.staker())), verify(signed_by_quorum(providers)));
         let fragment = Arc::new(and(punished, signed_by_quorum(covenant)));
-        Draft { name: LeafName::Slashing, fragment, slots: slots(1, &[providers, covenant]) }
+        let signers = alloc::vec![only(parties.staker()), providers.clone(), covenant.clone()];
+        Draft { name: LeafName::Slashing, fragment, signers }
     }
 }

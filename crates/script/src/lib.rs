@@ -33,9 +33,9 @@
 //! assert!(staking.address(Network::Bitcoin).to_string().starts_with("bc1p"));
 //!
 //! // Staker and six of nine members sign: seven signatures of 1 + 64 bytes, three empty slots of 1, the
-//! // leaf of 3 + 341 bytes, a control block of 1 + 97, and 1 byte for the number of items.
+//! // leaf of 3 + 342 bytes, a control block of 1 + 97, and 1 byte for the number of items.
 //! let unbonding = staking.unbonding();
-//! assert_eq!(unbonding.witness_weight().to_wu(), 7 * 65 + 3 + (3 + 341) + (1 + 97) + 1);
+//! assert_eq!(unbonding.witness_weight().to_wu(), 7 * 65 + 3 + (3 + 342) + (1 + 97) + 1);
 //!
 //! // Any leaf says what it is.
 //! assert_eq!(ParsedLeaf::parse(&unbonding.script)?.name(), LeafName::Unbonding);

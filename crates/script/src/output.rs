@@ -53,7 +53,7 @@ impl StakeOutput {
                 leaf_hash: TapLeafHash::from_script(&script, version),
                 control_block,
                 fragment: draft.fragment,
-                slots: draft.slots,
+                signers: draft.signers,
                 script,
             }
         });
