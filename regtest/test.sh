@@ -14,6 +14,8 @@ command -v cargo >/dev/null || die "cargo is missing: install Rust first"
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v c++ >/dev/null || missing+=(g++)
+# ElectrumX's certificate, where a test wants TLS.
+command -v openssl >/dev/null || missing+=(openssl)
 [ ${#missing[@]} -eq 0 ] || install_debian "${missing[@]}"
 
 BITCOIND_EXE=$("$regtest_dir/get-bitcoind.sh")

@@ -3,6 +3,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -63,7 +64,8 @@ impl Folder {
 pub(crate) struct Daemon {
     program: PathBuf,
     log: PathBuf,
-    child: Child,
+    /// Locked for a glance at a time, so that several threads can wait for one daemon.
+    child: Mutex<Child>,
     watchdog: Child,
     /// Whether nobody will read what the daemon has not written yet.
     disposable: bool,
@@ -103,19 +105,19 @@ impl Daemon {
         let mut child = Guarded(Some(child));
         let watchdog = watchdog.map_err(Error::io("starting a watchdog"))?;
         let child = child.0.take().expect("nobody else takes the child");
-        Ok(Self { program: program.to_owned(), log, child, watchdog, disposable })
+        Ok(Self { program: program.to_owned(), log, child: Mutex::new(child), watchdog, disposable })
     }
 
     /// Calls `attempt` until it gives something, the daemon ends, or `limit` has passed.
     pub(crate) fn wait_for<T>(
-        &mut self,
+        &self,
         what: &str,
         limit: Duration,
         mut attempt: impl FnMut() -> Result<Option<T>, Error>,
     ) -> Result<T, Error> {
         let start = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().map_err(Error::io("looking at a daemon"))? {
+            if let Some(status) = self.ended()? {
                 return Err(Error::Exited { program: self.program.clone(), status, log: self.log_end() });
             }
             if let Some(found) = attempt()? {
@@ -128,15 +130,28 @@ impl Daemon {
         }
     }
 
+    /// How the daemon ended, if it has.
+    fn ended(&self) -> Result<Option<ExitStatus>, Error> {
+        self.child().try_wait().map_err(Error::io("looking at a daemon"))
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// All that the daemon wrote.
+    pub(crate) fn log_text(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// The last lines the daemon wrote.
     pub(crate) fn log_end(&self) -> String {
         const LINES: usize = 25;
-        let text = fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = self.log_text();
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(LINES)..].join("\n")
     }
@@ -144,17 +159,17 @@ impl Daemon {
     /// Asks the daemon to end and waits until it has written everything out; kills it if it takes too long.
     pub(crate) fn stop(&mut self) -> Result<ExitStatus, Error> {
         self.call_off_the_watchdog();
-        if let Some(status) = self.child.try_wait().map_err(Error::io("looking at a daemon"))? {
+        if let Some(status) = self.ended()? {
             return Ok(status);
         }
         // The standard library sends no signal but KILL. The child is not reaped yet, so the number is still its own.
         let _ = Command::new("/bin/sh")
-            .args(["-c", r#"kill -TERM "$1""#, "stop", &self.child.id().to_string()])
+            .args(["-c", r#"kill -TERM "$1""#, "stop", &self.child().id().to_string()])
             .stderr(Stdio::null())
             .status();
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
-            if let Some(status) = self.child.try_wait().map_err(Error::io("looking at a daemon"))? {
+            if let Some(status) = self.ended()? {
                 return Ok(status);
             }
             thread::sleep(Duration::from_millis(20));
@@ -165,8 +180,9 @@ impl Daemon {
     /// Ends the daemon as a power cut would.
     pub(crate) fn kill(&mut self) -> Result<ExitStatus, Error> {
         self.call_off_the_watchdog();
-        let _ = self.child.kill();
-        self.child.wait().map_err(Error::io("waiting for a killed daemon"))
+        let mut child = self.child();
+        let _ = child.kill();
+        child.wait().map_err(Error::io("waiting for a killed daemon"))
     }
 
     /// Before the child is reaped: afterwards its number may be another process's.

@@ -1,6 +1,6 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,55 +19,98 @@ const SYNC_LIMIT: Duration = Duration::from_secs(180);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 const PORT_ATTEMPTS: usize = 5;
 
-/// A running Electrum server on a [`Bitcoind`] with indexes. Dropping it stops it.
-///
-/// It outlives its node only as a server without one: drop it first.
-#[derive(Debug)]
-pub struct ElectrumX {
-    // Before the folder: dropped, that is stopped, first.
-    daemon: Daemon,
-    folder: Folder,
-    port: u16,
+/// How a server is to be started.
+#[derive(Debug, Clone, Default)]
+pub struct ElectrumXBuilder {
+    folder: Option<PathBuf>,
+    port: Option<u16>,
+    tls: bool,
 }
 
-impl ElectrumX {
-    /// Starts a server on a free port, its data in a temporary folder, and waits until it has caught up with the node.
+impl ElectrumXBuilder {
+    /// Keeps the data in this folder (made if missing) in place of a temporary one.
+    #[must_use]
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// Serves on this port of 127.0.0.1 in place of a free one.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Serves TLS besides plain TCP, with a certificate of its own making: needs the program `openssl`.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    /// Starts the server and waits until it has caught up with the node.
     ///
     /// # Errors
     ///
     /// [`Error::Missing`] without an ElectrumX, [`Error::Exited`] with the log's end if it does not stand,
-    /// [`Error::Timeout`] if it does not catch up.
-    pub fn start(node: &Bitcoind) -> Result<Self, Error> {
-        Self::start_in(node, None, None)
-    }
-
-    /// The same with its data in a given folder, to be kept, and on a given port.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::start`].
-    pub fn start_in(node: &Bitcoind, folder: Option<&Path>, port: Option<u16>) -> Result<Self, Error> {
+    /// [`Error::PortTaken`] if the port asked for is not free, [`Error::Timeout`] if it does not catch up.
+    pub fn start(self, node: &Bitcoind) -> Result<ElectrumX, Error> {
         let program = electrumx_exe()?;
-        let folder = Folder::new(folder, "tapstake-electrumx-")?;
-        let mut attempts = if port.is_some() { 1 } else { PORT_ATTEMPTS };
+        let folder = Folder::new(self.folder.as_deref(), "tapstake-electrumx-")?;
+        let certificate = if self.tls { Some(certificate(folder.path())?) } else { None };
+        let mut attempts = if self.port.is_some() { 1 } else { PORT_ATTEMPTS };
         loop {
             attempts -= 1;
-            let tcp = port.map_or_else(free_port, Ok)?;
-            match launch(&program, node, &folder, tcp) {
-                // Somebody was faster to take one of the ports.
-                Err(Error::Exited { log, .. }) if attempts > 0 && log.contains("address already in use") => {}
+            let port = self.port.map_or_else(free_port, Ok)?;
+            let tls_port = if self.tls { Some(free_port()?) } else { None };
+            match launch(&program, node, &folder, port, tls_port.zip(certificate.as_ref())) {
+                Err(Error::PortTaken { .. }) if attempts > 0 => {}
                 started => {
-                    let mut server = Self { daemon: started?, folder, port: tcp };
+                    let server = ElectrumX { daemon: started?, folder, port, tls_port };
                     server.sync(node)?;
                     return Ok(server);
                 }
             }
         }
     }
+}
+
+/// A running Electrum server on a [`Bitcoind`] with indexes. Dropping it stops it.
+///
+/// Drop it before its node: a server without one only complains.
+#[derive(Debug)]
+pub struct ElectrumX {
+    // Before the folder: dropped, that is stopped, first.
+    daemon: Daemon,
+    folder: Folder,
+    port: u16,
+    tls_port: Option<u16>,
+}
+
+impl ElectrumX {
+    /// A server on a free port, its data in a temporary folder, that has caught up with the node.
+    ///
+    /// # Errors
+    ///
+    /// As [`ElectrumXBuilder::start`].
+    pub fn start(node: &Bitcoind) -> Result<Self, Error> {
+        Self::builder().start(node)
+    }
+
+    /// The same, with choices.
+    pub fn builder() -> ElectrumXBuilder {
+        ElectrumXBuilder::default()
+    }
 
     /// Where it serves, as Electrum clients write it: `tcp://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("tcp://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it serves TLS, if asked to: `ssl://127.0.0.1:PORT`. Its certificate is signed by nobody.
+    pub fn tls_url(&self) -> Option<String> {
+        self.tls_port.map(|port| format!("ssl://127.0.0.1:{port}"))
     }
 
     /// The port of [`Self::url`].
@@ -90,7 +133,7 @@ impl ElectrumX {
     /// # Errors
     ///
     /// [`Error::Timeout`], or [`Error::Exited`] if the server has ended.
-    pub fn sync(&mut self, node: &Bitcoind) -> Result<(), Error> {
+    pub fn sync(&self, node: &Bitcoind) -> Result<(), Error> {
         let port = self.port;
         let best = node.best_block_hash()?;
         self.daemon.wait_for(&format!("ElectrumX to reach block {best}"), SYNC_LIMIT, || {
@@ -103,7 +146,7 @@ impl ElectrumX {
     /// # Errors
     ///
     /// As [`Self::sync`].
-    pub fn wait_for_height(&mut self, height: u32) -> Result<(), Error> {
+    pub fn wait_for_height(&self, height: u32) -> Result<(), Error> {
         let port = self.port;
         self.daemon.wait_for(&format!("ElectrumX to reach height {height}"), SYNC_LIMIT, || {
             Ok(tip(port).ok().filter(|(reached, _)| *reached >= height).map(drop))
@@ -115,7 +158,7 @@ impl ElectrumX {
     /// # Errors
     ///
     /// As [`Self::sync`].
-    pub fn wait_for_transaction(&mut self, script_pubkey: &Script, txid: Txid) -> Result<(), Error> {
+    pub fn wait_for_transaction(&self, script_pubkey: &Script, txid: Txid) -> Result<(), Error> {
         let port = self.port;
         // The Electrum protocol's name of a script: its SHA-256, printed in reverse.
         let mut hash = sha256::Hash::hash(script_pubkey.as_bytes()).to_byte_array();
@@ -151,16 +194,59 @@ impl ElectrumX {
     }
 }
 
-fn launch(program: &Path, node: &Bitcoind, folder: &Folder, port: u16) -> Result<Daemon, Error> {
-    let rpc = free_port()?;
+/// A self-signed certificate for 127.0.0.1 and its key.
+struct Certificate {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+fn certificate(folder: &Path) -> Result<Certificate, Error> {
+    let made = Certificate { certificate: folder.join("certificate.pem"), key: folder.join("key.pem") };
+    let output = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "30",
+        ])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout"])
+        .arg(&made.key)
+        .arg("-out")
+        .arg(&made.certificate)
+        .output()
+        .map_err(|source| Error::Spawn { program: "openssl".into(), source })?;
+    if !output.status.success() {
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(Error::Exited { program: "openssl".into(), status: output.status, log });
+    }
+    Ok(made)
+}
+
+fn launch(
+    program: &Path,
+    node: &Bitcoind,
+    folder: &Folder,
+    port: u16,
+    tls: Option<(u16, &Certificate)>,
+) -> Result<Daemon, Error> {
+    let mut services = format!("tcp://127.0.0.1:{port}");
     let mut command = Command::new(program);
+    if let Some((port, made)) = tls {
+        services.push_str(&format!(",ssl://127.0.0.1:{port}"));
+        command.env("SSL_CERTFILE", &made.certificate).env("SSL_KEYFILE", &made.key);
+    }
     command
         .env("COIN", "Bitcoin")
         .env("NET", if node.network() == Network::Signet { "signet" } else { "regtest" })
         .env("DB_ENGINE", "leveldb")
         .env("DB_DIRECTORY", folder.path())
         .env("DAEMON_URL", node.rpc_url_with_password())
-        .env("SERVICES", format!("tcp://127.0.0.1:{port},rpc://127.0.0.1:{rpc}"))
+        .env("SERVICES", &services)
         .env("PEER_DISCOVERY", "off")
         .env("PEER_ANNOUNCE", "")
         // No limits on clients: the only one is the test.
@@ -171,8 +257,16 @@ fn launch(program: &Path, node: &Bitcoind, folder: &Folder, port: u16) -> Result
         .env("DAEMON_POLL_INTERVAL_MEMPOOL", "200")
         .env("CACHE_MB", "64")
         .env("ALLOW_ROOT", "1");
-    let mut daemon = Daemon::spawn(program, command, folder, "electrumx.log")?;
-    daemon.wait_for("ElectrumX to serve", START_LIMIT, || Ok(tip(port).ok()))?;
+    let daemon = Daemon::spawn(program, command, folder, "electrumx.log")?;
+    let ports = services.split(',').count();
+    daemon.wait_for("ElectrumX to serve", START_LIMIT, || {
+        // Its own log says whether the ports are its own: another server might answer on them.
+        let log = daemon.log_text();
+        if let Some(line) = log.lines().find(|line| line.contains("failed to listen")) {
+            return Err(Error::PortTaken { program: program.to_owned(), log: line.to_owned() });
+        }
+        Ok((log.matches("server listening on").count() == ports).then_some(()))
+    })?;
     Ok(daemon)
 }
 

@@ -40,6 +40,14 @@ pub enum Error {
         /// The last lines of what it said.
         log: String,
     },
+    /// Somebody else listens on the port a daemon was given.
+    #[error("{} found its port taken: {log}", program.display())]
+    PortTaken {
+        /// Path of the program.
+        program: PathBuf,
+        /// The line of its log that says so.
+        log: String,
+    },
     /// A daemon did not come to the state waited for.
     #[error("waited {waited:?} for {what}; the end of the log:\n{log}")]
     Timeout {

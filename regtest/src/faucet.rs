@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::sync::PoisonError;
 
 use bitcoin::absolute::LockTime;
@@ -73,6 +74,10 @@ impl Bitcoind {
 
         let mut available = Amount::ZERO;
         for (outpoint, value) in self.coins(&home, change)? {
+            // Asked only now: the mempool may have spent a coin that the chain still has.
+            if !self.is_unspent(outpoint)? {
+                continue;
+            }
             available += value;
             transaction.input.push(TxIn {
                 previous_output: outpoint,
@@ -90,7 +95,7 @@ impl Bitcoind {
         Err(Error::FaucetEmpty { available, wanted: given })
     }
 
-    /// The faucet's coins that can be spent in the next block.
+    /// The faucet's coins on the chain that the next block can spend, and its last change.
     ///
     /// Asked of the node each time and not remembered: a reorganisation takes coins away and brings others back.
     fn coins(&self, home: &Script, change: Option<OutPoint>) -> Result<Vec<(OutPoint, Amount)>, Error> {
@@ -99,17 +104,18 @@ impl Bitcoind {
         // Change that waits for its block is not in the set the node scans.
         if let Some(outpoint) = change
             && self.mempool()?.contains(&outpoint.txid)
-            && self.is_unspent(outpoint)?
         {
             let parent = self.transaction(outpoint.txid)?;
             coins.extend(parent.output.get(outpoint.vout as usize).map(|output| (outpoint, output.value)));
         }
         for unspent in self.unspent_of(home)? {
             let mature = !unspent.coinbase || next - unspent.height >= COINBASE_MATURITY;
-            if mature && self.is_unspent(unspent.outpoint)? {
+            if mature {
                 coins.push((unspent.outpoint, unspent.output.value));
             }
         }
+        // The largest first: few inputs, even after many halvings.
+        coins.sort_by_key(|(_, value)| Reverse(*value));
         Ok(coins)
     }
 }

@@ -59,7 +59,7 @@ mod node;
 mod rpc;
 
 pub use differential::differential;
-pub use electrumx::ElectrumX;
+pub use electrumx::{ElectrumX, ElectrumXBuilder};
 pub use error::Error;
 pub use faucet::anyone_can_spend;
 pub use locate::{bitcoind_exe, electrumx_exe};

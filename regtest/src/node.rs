@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bitcoin::hashes::{Hash, HashEngine, Hmac, HmacEngine, sha256};
 use bitcoin::{Network, OutPoint};
-use bitcoincore_rpc::{Client, jsonrpc};
+use bitcoincore_rpc::{Client, RpcApi, jsonrpc};
+use serde_json::Value;
 
 use crate::daemon::{Daemon, Folder, free_port};
 use crate::{Error, bitcoind_exe};
@@ -19,6 +20,8 @@ pub const RPC_PASSWORD: &str = "regtest";
 const START_LIMIT: Duration = Duration::from_secs(120);
 /// Generous, since the RPC client sends a call a second time when it hears nothing: blocks would be mined twice.
 const CALL_LIMIT: Duration = Duration::from_secs(600);
+/// For one question while the node starts.
+const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How often another free port is tried.
 const PORT_ATTEMPTS: usize = 5;
 
@@ -75,36 +78,23 @@ impl Builder {
     /// # Errors
     ///
     /// [`Error::Missing`] without a bitcoind, [`Error::Exited`] with the log's end if the node does not stand,
-    /// [`Error::Timeout`] if it does not answer within two minutes.
+    /// [`Error::PortTaken`] if the port asked for is not free, [`Error::Timeout`] if it does not answer within two minutes.
     pub fn start(self) -> Result<Bitcoind, Error> {
         let program = bitcoind_exe()?;
         let folder = Folder::new(self.folder.as_deref(), "tapstake-bitcoind-")?;
-        for _ in 1..PORT_ATTEMPTS {
+        let mut attempts = if self.rpc_port.is_some() { 1 } else { PORT_ATTEMPTS };
+        loop {
+            attempts -= 1;
             let port = self.rpc_port.map_or_else(free_port, Ok)?;
             match self.launch(&program, &folder, port) {
-                // Somebody was faster to take the port. Nothing has been stored yet.
-                Err(Error::Exited { log, .. })
-                    if self.rpc_port.is_none() && log.contains("Unable to bind") => {}
+                Err(Error::PortTaken { .. }) if attempts > 0 => {}
                 started => {
                     let (daemon, client) = started?;
-                    return Ok(self.standing(program, folder, port, daemon, client));
+                    let change = Mutex::new(None);
+                    return Ok(Bitcoind { daemon, client, program, port, builder: self, folder, change });
                 }
             }
         }
-        let port = self.rpc_port.map_or_else(free_port, Ok)?;
-        let (daemon, client) = self.launch(&program, &folder, port)?;
-        Ok(self.standing(program, folder, port, daemon, client))
-    }
-
-    fn standing(
-        self,
-        program: PathBuf,
-        folder: Folder,
-        port: u16,
-        daemon: Daemon,
-        client: Client,
-    ) -> Bitcoind {
-        Bitcoind { daemon, client, program, port, builder: self, folder, change: Mutex::new(None) }
     }
 
     fn launch(&self, program: &Path, folder: &Folder, port: u16) -> Result<(Daemon, Client), Error> {
@@ -123,13 +113,22 @@ impl Builder {
         }
         command.args(&self.args);
 
-        let mut daemon = Daemon::spawn(program, command, folder, "bitcoind.log")?;
-        let client = client(port)?;
-        daemon.wait_for("bitcoind to answer", START_LIMIT, || {
-            use bitcoincore_rpc::RpcApi;
-            Ok(client.call::<serde_json::Value>("getblockchaininfo", &[]).ok())
-        })?;
-        Ok((daemon, client))
+        let daemon = Daemon::spawn(program, command, folder, "bitcoind.log")?;
+        // Whoever has taken the port may listen and never answer.
+        let impatient = client_with(port, FIRST_ANSWER_LIMIT);
+        let ready = daemon.wait_for("bitcoind to answer", START_LIMIT, || {
+            // Another node might have taken the port and answer there: the log file's place tells ours.
+            let info = impatient.call::<Value>("getrpcinfo", &[]).unwrap_or_default();
+            let ours =
+                info["logpath"].as_str().is_some_and(|path| Path::new(path).starts_with(folder.path()));
+            Ok(ours.then_some(()))
+        });
+        match ready {
+            Err(Error::Exited { log, .. }) if log.contains("Unable to bind") => {
+                Err(Error::PortTaken { program: program.to_owned(), log })
+            }
+            other => other.map(|()| (daemon, client_with(port, CALL_LIMIT))),
+        }
     }
 }
 
@@ -237,14 +236,14 @@ fn chain_folder(network: Network) -> &'static str {
     }
 }
 
-fn client(port: u16) -> Result<Client, Error> {
+fn client_with(port: u16, timeout: Duration) -> Client {
     let transport = jsonrpc::http::simple_http::Builder::new()
         .url(&format!("127.0.0.1:{port}"))
         .expect("an address and a port are a valid URL")
         .auth(RPC_USER, Some(RPC_PASSWORD))
-        .timeout(CALL_LIMIT)
+        .timeout(timeout)
         .build();
-    Ok(Client::from_jsonrpc(jsonrpc::Client::with_transport(transport)))
+    Client::from_jsonrpc(jsonrpc::Client::with_transport(transport))
 }
 
 /// bitcoind's `-rpcauth`: a user besides the cookie's, whose password it knows by an HMAC-SHA256 keyed with a salt.

@@ -1,6 +1,7 @@
 //! The daemons themselves: they start, answer, follow each other, and always stop.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -114,7 +115,7 @@ fn a_burning_transaction_goes_out_only_with_the_value_allowed() -> Result<(), Er
 fn an_electrum_server_follows_its_node_through_a_reorganisation() -> Result<(), Error> {
     let node = Bitcoind::start()?;
     let home = anyone_can_spend(node.network());
-    let mut electrum = ElectrumX::start(&node)?;
+    let electrum = ElectrumX::start(&node)?;
     let coin = node.fund(&some_script(), COIN)?;
     electrum.wait_for_transaction(&some_script(), coin.txid)?;
     let hash = node.mine(1, &home)?[0];
@@ -132,9 +133,41 @@ fn an_electrum_server_follows_its_node_through_a_reorganisation() -> Result<(), 
 }
 
 #[test]
+fn a_taken_port_is_answered_by_name() -> Result<(), Error> {
+    let node = Bitcoind::start()?;
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = taken.local_addr().expect("its address").port();
+    let error = Bitcoind::builder().rpc_port(port).start().expect_err("the port is taken");
+    assert!(matches!(error, Error::PortTaken { .. }), "{error}");
+    // Even where another node with the same password answers.
+    let error = Bitcoind::builder().rpc_port(node.rpc_port()).start().expect_err("the port is taken");
+    assert!(matches!(error, Error::PortTaken { .. }), "{error}");
+    let error = ElectrumX::builder().port(port).start(&node).expect_err("the port is taken");
+    assert!(matches!(error, Error::PortTaken { .. }), "{error}");
+    Ok(())
+}
+
+#[test]
+fn an_electrum_server_speaks_tls_when_asked() -> Result<(), Error> {
+    let node = Bitcoind::start()?;
+    assert_eq!(ElectrumX::start(&node)?.tls_url(), None);
+    let electrum = ElectrumX::builder().tls().start(&node)?;
+    let url = electrum.tls_url().expect("asked for");
+    let address = url.strip_prefix("ssl://").expect("an Electrum address");
+    let greeting = Command::new("openssl")
+        .args(["s_client", "-brief", "-connect", address])
+        .stdin(Stdio::null())
+        .output()
+        .expect("openssl");
+    let text = String::from_utf8_lossy(&greeting.stderr);
+    assert!(text.contains("CONNECTION ESTABLISHED") && text.contains("localhost"), "{text}");
+    Ok(())
+}
+
+#[test]
 fn an_electrum_server_starts_on_an_empty_chain() -> Result<(), Error> {
     let node = Bitcoind::start()?;
-    let mut electrum = ElectrumX::start(&node)?;
+    let electrum = ElectrumX::start(&node)?;
     electrum.wait_for_height(0)
 }
 

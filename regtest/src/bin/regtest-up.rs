@@ -86,8 +86,14 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         None
     } else {
         eprintln!("starting ElectrumX");
-        let folder = arguments.folder.as_ref().map(|folder| folder.join("electrumx"));
-        Some(ElectrumX::start_in(&node, folder.as_deref(), arguments.electrum_port)?)
+        let mut builder = ElectrumX::builder();
+        if let Some(folder) = &arguments.folder {
+            builder = builder.folder(folder.join("electrumx"));
+        }
+        if let Some(port) = arguments.electrum_port {
+            builder = builder.port(port);
+        }
+        Some(builder.start(&node)?)
     };
     ctrlc::set_handler(move || {
         // A second signal finds the receiver gone: we are stopping already.
