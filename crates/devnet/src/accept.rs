@@ -102,7 +102,7 @@ impl Chain {
                 // Only these may change when the child is seen as well.
                 Err(AcceptError::MinRelayFee { .. }) => waiting.push(tx),
                 Err(AcceptError::Consensus(TxError::MissingInput { .. })) if !waiting.is_empty() => {
-                    waiting.push(tx)
+                    waiting.push(tx);
                 }
                 Err(error) => refused.push((tx.compute_txid(), error)),
             }

@@ -242,7 +242,7 @@ impl Chain {
             return Err(Error::Genesis);
         }
         self.tree.mark_invalid(hash);
-        let best = self.tree.best(&self.tip().hash);
+        let best = self.tree.best();
         self.activate(best);
         Ok(())
     }
@@ -256,7 +256,7 @@ impl Chain {
     pub fn reconsider_block(&mut self, hash: &BlockHash) -> Result<(), Error> {
         self.tree.get(hash).ok_or(Error::UnknownBlock(*hash))?;
         self.tree.mark_valid(hash);
-        let best = self.tree.best(&self.tip().hash);
+        let best = self.tree.best();
         self.activate(best);
         Ok(())
     }
@@ -280,7 +280,7 @@ impl Chain {
                     break;
                 }
             }
-            best = self.tree.best(&self.tip().hash);
+            best = self.tree.best();
         }
         if !disconnected.is_empty() {
             let returning = disconnected.iter().rev().flat_map(|block| block.txdata.iter().skip(1).cloned());

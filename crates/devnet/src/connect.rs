@@ -111,3 +111,33 @@ fn check_transaction<M: Fn(u32) -> u32>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::Script;
+
+    use super::*;
+    use crate::chain::Chain;
+    use crate::clock::Clock;
+
+    fn context(verified: &HashSet<Wtxid>) -> Context<'_, impl Fn(u32) -> u32> {
+        Context { height: 1, median_time_past: 0, median_time_at: |_| 0, verified }
+    }
+
+    #[test]
+    fn a_transaction_cannot_overwrite_one_that_is_unspent() {
+        // Coinbases begin with their height, so this takes a block at the wrong place.
+        let mut chain = Chain::new(Clock::At(1_700_000_000));
+        let block = chain.assemble(Script::new(), Vec::new(), Amount::ZERO);
+        let txids = [block.txdata[0].compute_txid()];
+        let (mut coins, verified) = (CoinSet::default(), HashSet::new());
+        let undo = connect(&mut coins, &block, &txids, &context(&verified)).unwrap();
+        let before = coins.clone();
+        let outpoint = OutPoint { txid: txids[0], vout: 0 };
+        let again = connect(&mut coins, &block, &txids, &context(&verified));
+        assert_eq!(again, Err(BlockError::Overwrites { outpoint }));
+        assert_eq!(coins, before);
+        disconnect(&mut coins, &block, &txids, undo);
+        assert_eq!(coins, CoinSet::default());
+    }
+}

@@ -9,17 +9,20 @@ use bitcoin::{
     taproot, transaction,
 };
 
-use crate::chain::Chain;
+use crate::chain::{Chain, total_subsidy};
 use crate::coins::Coin;
 use crate::error::{AcceptError, Error};
 use crate::index::ElectrumScriptHash;
 use crate::policy::fee_at_rate;
-use crate::rules::COINBASE_MATURITY;
+use crate::rules::{COINBASE_MATURITY, SUBSIDY_HALVING_INTERVAL};
 
 /// What the faucet pays, in satoshi for 1000 virtual bytes.
 const FEE_RATE: u64 = 1_000;
 /// Most blocks mined for one payment: by then the first halvings have left little to wait for.
 const MAX_BLOCKS: u32 = 300;
+
+/// After so many halvings the subsidy is zero.
+const MAX_HALVINGS: u32 = 33;
 
 /// The miner's key. It is the same in every devnet, and no secret.
 #[derive(Debug, Clone)]
@@ -50,7 +53,7 @@ impl Faucet {
     }
 
     /// Pays `amount` to a script; the payment waits in the mempool. Mines blocks for itself while it
-    /// has not enough mature coins: 101 on a new chain.
+    /// has not enough mature coins: 100 on a new chain, so that the first is spent in block 101.
     ///
     /// # Errors
     ///
@@ -68,7 +71,8 @@ impl Faucet {
                 },
                 Err(error) => error,
             };
-            if mined >= MAX_BLOCKS {
+            let hopeless = amount > total_subsidy(SUBSIDY_HALVING_INTERVAL * MAX_HALVINGS);
+            if hopeless || mined >= MAX_BLOCKS {
                 return Err(error);
             }
             chain.mine(&self.script_pubkey)?;

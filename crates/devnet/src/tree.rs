@@ -129,15 +129,13 @@ impl BlockTree {
         }
     }
 
-    /// Returns the tip with the most work, which on regtest is the greatest height since every
-    /// block has the same target; among equals the current tip, else the first seen.
-    pub(crate) fn best(&self, current: &BlockHash) -> BlockHash {
-        let rank =
-            |hash: &BlockHash, node: &Node| (node.height, hash == current, std::cmp::Reverse(node.sequence));
+    /// Returns the valid block with the most work: on regtest that is the greatest height, since
+    /// every block has the same target. Among equals the first seen wins.
+    pub(crate) fn best(&self) -> BlockHash {
         self.nodes
             .iter()
             .filter(|(_, node)| !node.invalid)
-            .max_by_key(|(hash, node)| rank(hash, node))
+            .max_by_key(|(_, node)| (node.height, std::cmp::Reverse(node.sequence)))
             .map_or(self.genesis, |(hash, _)| *hash)
     }
 }

@@ -1,4 +1,5 @@
 //! Each rule about blocks, broken once.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod support;
 

@@ -1,4 +1,6 @@
 //! The Electrum server, asked by the client that wallets use, and by hand.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::needless_pass_by_value, reason = "parameters are written where they are used")]
 
 mod support;
 
@@ -77,8 +79,11 @@ fn fold(txid: Txid, branch: &[[u8; 32]], mut position: usize) -> sha256d::Hash {
     for sibling in branch {
         let mut sibling = *sibling;
         sibling.reverse();
-        let pair =
-            if position % 2 == 0 { [node.to_byte_array(), sibling] } else { [sibling, node.to_byte_array()] };
+        let pair = if position.is_multiple_of(2) {
+            [node.to_byte_array(), sibling]
+        } else {
+            [sibling, node.to_byte_array()]
+        };
         node = sha256d::Hash::hash(&pair.concat());
         position /= 2;
     }

@@ -1,4 +1,5 @@
 //! Each rule of the mempool, broken once, and what it takes that nodes take.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod support;
 

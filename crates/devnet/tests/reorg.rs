@@ -1,4 +1,5 @@
 //! Switching branches: blocks, coins, indexes and mempool follow.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod support;
 

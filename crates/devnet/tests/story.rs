@@ -1,4 +1,5 @@
 //! Random stories, after each of which the books must balance.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod support;
 
@@ -78,7 +79,7 @@ fn check(chain: &Chain) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn coins_indexes_and_mempool_agree_with_the_blocks(seed in any::<u64>()) {
@@ -87,13 +88,14 @@ proptest! {
             story.step();
         }
         check(&story.chain);
-        // Another chain takes every block, on whichever branch, and ends with the same coins.
+        // Another chain takes every block, on whichever branch, and ends with books that balance.
         let mut other = Chain::new(START);
         other.set_clock(tapstake_devnet::Clock::At(START.now() + 10_000));
         for block in &story.blocks {
             other.submit_block(block.clone()).unwrap();
         }
-        prop_assert_eq!(other.tip().height, story.chain.tip().height);
+        // Nobody told it of invalidated blocks, so its branch may be longer.
+        prop_assert!(other.tip().height >= story.chain.tip().height);
         check(&other);
     }
 }

@@ -6,7 +6,7 @@ use bitcoin::consensus::encode::deserialize_hex;
 use bitcoin::{Transaction, Txid};
 use serde_json::Value;
 
-use super::rpc::RpcError;
+use super::rpc::{Result, RpcError};
 use crate::index::ElectrumScriptHash;
 
 /// The parameters of one call. Each is taken out once; what is left over is an error.
@@ -17,7 +17,7 @@ pub(super) struct Params {
 
 impl Params {
     /// Sorts parameters into the given places.
-    pub(super) fn new(params: Value, names: &'static [&'static str]) -> Result<Self, RpcError> {
+    pub(super) fn new(params: Value, names: &'static [&'static str]) -> Result<Self> {
         let mut values = vec![None; names.len()];
         match params {
             Value::Null => {}
@@ -54,11 +54,11 @@ impl Params {
         self.index(name).and_then(|index| self.values[index].take()).filter(|value| !value.is_null())
     }
 
-    fn required(&mut self, name: &str) -> Result<Value, RpcError> {
+    fn required(&mut self, name: &str) -> Result<Value> {
         self.take(name).ok_or_else(|| RpcError::invalid_params(format!("argument {name} is missing")))
     }
 
-    pub(super) fn script_hash(&mut self) -> Result<ElectrumScriptHash, RpcError> {
+    pub(super) fn script_hash(&mut self) -> Result<ElectrumScriptHash> {
         let value = self.required("scripthash")?;
         value
             .as_str()
@@ -66,7 +66,7 @@ impl Params {
             .ok_or_else(|| RpcError::bad_request(format!("{} is not a valid script hash", short(&value))))
     }
 
-    pub(super) fn txid(&mut self) -> Result<Txid, RpcError> {
+    pub(super) fn txid(&mut self) -> Result<Txid> {
         let value = self.required("tx_hash")?;
         value
             .as_str()
@@ -74,26 +74,26 @@ impl Params {
             .ok_or_else(|| RpcError::bad_request(format!("{} should be a transaction hash", short(&value))))
     }
 
-    pub(super) fn number(&mut self, name: &str) -> Result<u64, RpcError> {
+    pub(super) fn number(&mut self, name: &str) -> Result<u64> {
         let value = self.required(name)?;
         number(&value)
     }
 
-    pub(super) fn number_or_zero(&mut self, name: &str) -> Result<u64, RpcError> {
+    pub(super) fn number_or_zero(&mut self, name: &str) -> Result<u64> {
         self.take(name).map_or(Ok(0), |value| number(&value))
     }
 
-    pub(super) fn flag(&mut self, name: &str) -> Result<bool, RpcError> {
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool> {
         let Some(value) = self.take(name) else { return Ok(false) };
         value.as_bool().ok_or_else(|| RpcError::bad_request(format!("\"{name}\" must be a boolean")))
     }
 
-    pub(super) fn transaction(&mut self) -> Result<Transaction, RpcError> {
+    pub(super) fn transaction(&mut self) -> Result<Transaction> {
         let value = self.required("raw_tx")?;
         transaction(&value)
     }
 
-    pub(super) fn transactions(&mut self) -> Result<Vec<Transaction>, RpcError> {
+    pub(super) fn transactions(&mut self) -> Result<Vec<Transaction>> {
         let value = self.required("raw_txs")?;
         let list = value
             .as_array()
@@ -102,13 +102,13 @@ impl Params {
     }
 }
 
-fn number(value: &Value) -> Result<u64, RpcError> {
+fn number(value: &Value) -> Result<u64> {
     value
         .as_u64()
         .ok_or_else(|| RpcError::bad_request(format!("{} should be a non-negative integer", short(value))))
 }
 
-fn transaction(value: &Value) -> Result<Transaction, RpcError> {
+fn transaction(value: &Value) -> Result<Transaction> {
     let text = value
         .as_str()
         .ok_or_else(|| RpcError::bad_request(format!("{} should be a hex string", short(value))))?;

@@ -12,6 +12,9 @@ pub(super) struct RpcError {
     pub(super) fatal: bool,
 }
 
+/// What a call gives.
+pub(super) type Result<T = Value> = std::result::Result<T, RpcError>;
+
 impl RpcError {
     const PARSE: i64 = -32700;
     const INVALID_REQUEST: i64 = -32600;
@@ -76,10 +79,7 @@ pub(super) struct Reply {
 }
 
 /// Answers one line of a client.
-pub(super) fn handle_line(
-    line: &[u8],
-    mut call: impl FnMut(&str, Value) -> Result<Value, RpcError>,
-) -> Reply {
+pub(super) fn handle_line(line: &[u8], mut call: impl FnMut(&str, Value) -> Result) -> Reply {
     match serde_json::from_slice(line) {
         Err(error) => Reply { answer: Some(RpcError::parse(&error).answer(&Value::Null)), close: false },
         Ok(Value::Array(batch)) if batch.is_empty() => {
@@ -101,7 +101,7 @@ pub(super) fn handle_line(
     }
 }
 
-fn handle_request(request: Value, call: &mut impl FnMut(&str, Value) -> Result<Value, RpcError>) -> Reply {
+fn handle_request(request: Value, call: &mut impl FnMut(&str, Value) -> Result) -> Reply {
     let refuse = |message: &str, id: &Value| Reply {
         answer: Some(RpcError::invalid_request(message).answer(id)),
         close: false,

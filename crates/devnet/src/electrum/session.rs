@@ -8,8 +8,8 @@ use bitcoin::BlockHash;
 use bitcoin::hashes::sha256;
 use serde_json::{Value, json};
 
-use super::methods;
 use super::rpc::notification;
+use super::{blocks, scripts};
 use crate::chain::Chain;
 use crate::index::ElectrumScriptHash;
 
@@ -60,13 +60,13 @@ impl Session {
         let tip = chain.tip().hash;
         if let Some(known) = self.headers.as_mut().filter(|known| **known != tip) {
             *known = tip;
-            news.push(notification("blockchain.headers.subscribe", &json!([methods::tip(chain)])));
+            news.push(notification("blockchain.headers.subscribe", &json!([blocks::tip(chain)])));
         }
         for (script, known) in &mut self.scripts {
-            let status = methods::status(chain, script);
+            let status = scripts::status(chain, script);
             if status != *known {
                 *known = status;
-                let params = json!([script.to_string(), methods::status_json(status)]);
+                let params = json!([script.to_string(), scripts::status_json(status)]);
                 news.push(notification("blockchain.scripthash.subscribe", &params));
             }
         }

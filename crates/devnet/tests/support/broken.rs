@@ -142,7 +142,7 @@ fn broken_coinbases(chain: &mut Chain) -> Vec<(&'static str, Block)> {
         (
             "bad-blk-sigops",
             change_coinbase(chain, |tx| {
-                tx.output[0].script_pubkey = ScriptBuf::from_bytes(vec![0xac; 20_001])
+                tx.output[0].script_pubkey = ScriptBuf::from_bytes(vec![0xac; 20_001]);
             }),
         ),
     ]);

@@ -5,11 +5,25 @@ use tapstake_devnet::Chain;
 
 use super::{Rng, anyone, spend};
 
+/// Something that happened.
+pub(crate) enum Event {
+    /// A transaction was offered to the mempool, which took it, or refused it for a reason.
+    Offered(Transaction, Result<(), String>),
+    /// A block was mined, at that time on the tip.
+    Mined(Block),
+    /// A block was invalidated.
+    Invalidated(BlockHash),
+    /// An invalidation was taken back.
+    Reconsidered(BlockHash),
+}
+
 /// A chain to which things happen.
 pub(crate) struct Story {
     pub(crate) chain: Chain,
     rng: Rng,
-    /// Every block that was ever the tip, in order.
+    /// Blocks that are invalidated at the moment.
+    invalidated: Vec<BlockHash>,
+    /// Every block that was ever mined, in order.
     pub(crate) blocks: Vec<Block>,
     /// Transactions that the mempool took.
     pub(crate) accepted: Vec<Transaction>,
@@ -20,44 +34,54 @@ impl Story {
     pub(crate) fn new(chain: Chain, seed: u64) -> Self {
         let blocks =
             (1..=chain.tip().height).map(|height| chain.block(height).unwrap().as_ref().clone()).collect();
-        Self { chain, rng: Rng(seed), blocks, accepted: Vec::new() }
+        Self { chain, rng: Rng(seed), invalidated: Vec::new(), blocks, accepted: Vec::new() }
     }
 
     /// Lets one thing happen.
-    pub(crate) fn step(&mut self) {
+    pub(crate) fn step(&mut self) -> Vec<Event> {
         match self.rng.below(20) {
-            0..=12 => self.pay(),
-            13..=18 => self.mine(),
-            _ => self.switch_branch(),
+            0..=12 => self.pay().into_iter().collect(),
+            13..=17 => vec![self.mine()],
+            18 => self.switch_branch(),
+            _ => self.reconsider().into_iter().collect(),
         }
     }
 
-    fn mine(&mut self) {
+    fn mine(&mut self) -> Event {
         let hash = self.chain.mine(&anyone()).unwrap();
-        self.remember(&hash);
+        let block = self.chain.block_by_hash(&hash).unwrap().as_ref().clone();
+        self.blocks.push(block.clone());
+        Event::Mined(block)
     }
 
-    fn remember(&mut self, hash: &BlockHash) {
-        self.blocks.push(self.chain.block_by_hash(hash).unwrap().as_ref().clone());
-    }
-
-    /// Forgets up to three blocks, and mines a longer branch.
-    fn switch_branch(&mut self) {
-        let tip = self.chain.tip().height;
+    /// Forgets up to three blocks, and mines a branch that may get longer.
+    fn switch_branch(&mut self) -> Vec<Event> {
         let depth = u32::try_from(self.rng.below(3)).unwrap() + 1;
-        let Some(hash) = self.chain.block_hash(tip.saturating_sub(depth) + 1) else { return };
+        let Some(hash) = self.chain.block_hash(self.chain.tip().height - depth + 1) else {
+            return Vec::new();
+        };
         self.chain.invalidate_block(&hash).unwrap();
-        while self.chain.tip().height <= tip {
-            self.mine();
+        self.invalidated.push(hash);
+        let mut events = vec![Event::Invalidated(hash)];
+        for _ in 0..self.rng.below(u64::from(depth) + 2) {
+            events.push(self.mine());
         }
+        events
+    }
+
+    /// Takes back an invalidation: a branch that is longer, or as long and older, wins again.
+    fn reconsider(&mut self) -> Option<Event> {
+        let hash = self.invalidated.pop()?;
+        self.chain.reconsider_block(&hash).unwrap();
+        Some(Event::Reconsidered(hash))
     }
 
     /// Tries to spend one to three outputs, confirmed or not, mature or not, with random locks. What
     /// is refused is refused: others check that with the reason.
-    fn pay(&mut self) {
+    fn pay(&mut self) -> Option<Event> {
         let mut coins = self.candidates();
         if coins.is_empty() {
-            return;
+            return None;
         }
         let count = 1 + self.rng.below(3);
         let mut inputs: Vec<OutPoint> = Vec::new();
@@ -69,7 +93,7 @@ impl Story {
             value += sat;
         }
         let fee = 500 + self.rng.below(2_000);
-        let Some(left) = value.checked_sub(fee) else { return };
+        let left = value.checked_sub(fee)?;
         let parts = 1 + self.rng.below(4);
         let values = vec![left / parts; usize::try_from(parts).unwrap()];
         let mut tx = spend(&inputs, &values);
@@ -86,9 +110,13 @@ impl Story {
             let height = u64::from(self.chain.tip().height) - 2 + self.rng.below(5);
             tx.lock_time = absolute::LockTime::from_consensus(u32::try_from(height).unwrap());
         }
-        if self.chain.accept(&tx, Amount::ZERO).is_ok() {
-            self.accepted.push(tx);
+        let verdict =
+            self.chain.test_accept(&tx, Amount::ZERO).map(|_| ()).map_err(|error| error.reject_reason());
+        if verdict.is_ok() {
+            self.chain.accept(&tx, Amount::ZERO).unwrap();
+            self.accepted.push(tx.clone());
         }
+        Some(Event::Offered(tx, verdict))
     }
 
     /// Outputs of some value, in an order that does not depend on a hash map.
