@@ -6,6 +6,9 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod headers;
 mod merkle;
+mod rule;
 
 pub use merkle::{MAX_DEPTH, MerkleBranch, MerkleError};
+pub use rule::Rule;

@@ -1,0 +1,4 @@
+mod chain;
+mod periods;
+mod single;
+mod stream;
