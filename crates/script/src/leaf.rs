@@ -49,6 +49,7 @@ pub struct Leaf {
     pub control_block: ControlBlock,
     pub(crate) fragment: Arc<Fragment>,
     pub(crate) signers: Vec<Quorum>,
+    pub(crate) time: Option<Timelock>,
 }
 
 impl Leaf {
@@ -66,6 +67,11 @@ impl Leaf {
     /// n), then the covenant (M of N).
     pub fn signers(&self) -> &[Quorum] {
         &self.signers
+    }
+
+    /// The timelock this leaf asks for, if it is the timelock leaf.
+    pub const fn timelock(&self) -> Option<Timelock> {
+        self.time
     }
 
     /// Script and version, as BIP-0371 fields key them.
@@ -126,6 +132,7 @@ pub(crate) struct Draft {
     pub(crate) name: LeafName,
     pub(crate) fragment: Arc<Fragment>,
     pub(crate) signers: Vec<Quorum>,
+    pub(crate) time: Option<Timelock>,
 }
 
 impl Draft {
@@ -133,7 +140,7 @@ impl Draft {
     pub(crate) fn timelock(staker: XOnlyPublicKey, time: Timelock) -> Self {
         let older = fragment(Terminal::Older(RelLockTime::from_height(time.blocks())));
         let fragment = Arc::new(and(verify(signed_by(staker)), older));
-        Draft { name: LeafName::Timelock, fragment, signers: alloc::vec![only(staker)] }
+        Draft { name: LeafName::Timelock, fragment, signers: alloc::vec![only(staker)], time: Some(time) }
     }
 
     /// `and_v(v:pk(S),C)`
@@ -143,7 +150,12 @@ impl Draft {
 
     pub(crate) fn unbonding_of(staker: XOnlyPublicKey, covenant: &Quorum) -> Self {
         let fragment = Arc::new(and(verify(signed_by(staker)), signed_by_quorum(covenant)));
-        Draft { name: LeafName::Unbonding, fragment, signers: alloc::vec![only(staker), covenant.clone()] }
+        Draft {
+            name: LeafName::Unbonding,
+            fragment,
+            signers: alloc::vec![only(staker), covenant.clone()],
+            time: None,
+        }
     }
 
     /// `and_v(and_v(v:pk(S),v:P),C)`
@@ -152,6 +164,6 @@ impl Draft {
         let punished = and(verify(signed_by(parties.staker())), verify(signed_by_quorum(providers)));
         let fragment = Arc::new(and(punished, signed_by_quorum(covenant)));
         let signers = alloc::vec![only(parties.staker()), providers.clone(), covenant.clone()];
-        Draft { name: LeafName::Slashing, fragment, signers }
+        Draft { name: LeafName::Slashing, fragment, signers, time: None }
     }
 }

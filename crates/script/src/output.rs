@@ -54,6 +54,7 @@ impl StakeOutput {
                 control_block,
                 fragment: draft.fragment,
                 signers: draft.signers,
+                time: draft.time,
                 script,
             }
         });

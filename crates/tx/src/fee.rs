@@ -1,0 +1,45 @@
+use bitcoin::FeeRate;
+
+/// The least fee rate that nodes relay: 0.1 sat per virtual byte.
+pub const MIN_FEE_RATE: FeeRate = FeeRate::from_sat_per_kwu(25);
+/// The greatest fee rate taken for no mistake: 2,000 sat per virtual byte, above any that Bitcoin's blocks
+/// have asked for on average.
+pub const MAX_FEE_RATE: FeeRate = FeeRate::from_sat_per_vb_u32(2_000);
+
+/// A fee rate out of reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("fee rate {} sat/kvB is outside {}..={} sat/kvB", rate.to_sat_per_kwu() * 4, MIN_FEE_RATE.to_sat_per_kwu() * 4, MAX_FEE_RATE.to_sat_per_kwu() * 4)]
+pub struct FeeRateError {
+    /// The rate that was refused.
+    pub rate: FeeRate,
+}
+
+/// Refuses a fee rate that no node would relay, or that gives money away.
+///
+/// # Errors
+///
+/// [`FeeRateError`] outside [`MIN_FEE_RATE`] to [`MAX_FEE_RATE`].
+pub fn check_fee_rate(rate: FeeRate) -> Result<FeeRate, FeeRateError> {
+    if (MIN_FEE_RATE..=MAX_FEE_RATE).contains(&rate) { Ok(rate) } else { Err(FeeRateError { rate }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn fee_rates_out_of_reason_are_refused() {
+        assert!(check_fee_rate(MIN_FEE_RATE).is_ok());
+        assert!(check_fee_rate(MAX_FEE_RATE).is_ok());
+        for rate in [FeeRate::ZERO, FeeRate::from_sat_per_kwu(24)] {
+            assert_eq!(check_fee_rate(rate), Err(FeeRateError { rate }));
+        }
+        let rate = FeeRate::from_sat_per_kwu(500_001);
+        assert_eq!(
+            check_fee_rate(rate).unwrap_err().to_string(),
+            "fee rate 2000004 sat/kvB is outside 100..=2000000 sat/kvB"
+        );
+    }
+}
