@@ -1,0 +1,94 @@
+//! Values as they are typed, and files as they are found.
+//!
+//! Syntax is checked while the arguments are parsed (exit code 2). What a well-formed value may be is a rule of the
+//! crates, asked for later (exit code 1).
+
+use std::fs;
+use std::path::Path;
+
+use bitcoin::consensus::Decodable;
+use bitcoin::hex::FromHex;
+use bitcoin::{PublicKey, ScriptBuf, XOnlyPublicKey};
+use tapstake_params::{Quorum, SlashingRate, Timelock, TimelockError};
+
+use crate::error::{Context, Error, Result};
+
+/// A public key in 32 or 33 bytes, not yet known to be on the curve.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyArg(Vec<u8>);
+
+/// Reads a key's hex.
+pub(crate) fn key_arg(text: &str) -> Result<KeyArg, String> {
+    let bytes = Vec::<u8>::from_hex(text).map_err(|error| error.to_string())?;
+    match bytes.len() {
+        32 | 33 => Ok(KeyArg(bytes)),
+        length => Err(format!("{length} bytes: a key has 32 (x-only) or 33 (compressed)")),
+    }
+}
+
+impl KeyArg {
+    /// The key as scripts have it (BIP-0340): the parity of a compressed key is dropped.
+    pub(crate) fn to_x_only(&self) -> Result<XOnlyPublicKey> {
+        let key = match self.0.as_slice() {
+            x_only if x_only.len() == 32 => XOnlyPublicKey::from_slice(x_only).ok(),
+            compressed => PublicKey::from_slice(compressed).ok().map(|key| key.inner.x_only_public_key().0),
+        };
+        key.ok_or_else(|| {
+            let hex = bitcoin::hex::DisplayHex::to_lower_hex_string(&self.0);
+            Error::rule("key", format!("key {hex} is no point on the curve"))
+        })
+    }
+}
+
+/// The keys of a list of arguments.
+pub(crate) fn keys(args: &[KeyArg]) -> Result<Vec<XOnlyPublicKey>> {
+    args.iter().map(KeyArg::to_x_only).collect()
+}
+
+/// A timelock from a number of blocks.
+pub(crate) fn timelock(blocks: u64) -> Result<Timelock> {
+    let small = u32::try_from(blocks).map_err(|_| TimelockError { blocks })?;
+    Ok(Timelock::new(small)?)
+}
+
+/// A committee of `quorum` among `keys`.
+pub(crate) fn covenant(quorum: usize, keys: &[KeyArg]) -> Result<Quorum> {
+    Quorum::new(quorum, self::keys(keys)?).context("covenant")
+}
+
+/// A slashing rate from a decimal such as 0.001.
+pub(crate) fn rate(text: &str) -> Result<SlashingRate> {
+    Ok(text.parse::<SlashingRate>()?)
+}
+
+/// Reads four bytes of hex.
+pub(crate) fn tag_arg(text: &str) -> Result<[u8; 4], String> {
+    <[u8; 4]>::from_hex(text).map_err(|error| error.to_string())
+}
+
+/// Reads a script's hex.
+pub(crate) fn script_arg(text: &str) -> Result<ScriptBuf, String> {
+    ScriptBuf::from_hex(text).map_err(|error| error.to_string())
+}
+
+/// The bytes of a file that holds them as they are, or as hex digits and white space.
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>> {
+    let raw = fs::read(path).context(path.display())?;
+    let is_hex =
+        !raw.is_empty() && raw.iter().all(|byte| byte.is_ascii_hexdigit() || byte.is_ascii_whitespace());
+    if !is_hex {
+        return Ok(raw);
+    }
+    let digits: String =
+        raw.iter().filter(|byte| !byte.is_ascii_whitespace()).map(|byte| char::from(*byte)).collect();
+    Vec::<u8>::from_hex(&digits)
+        .map_err(|error| Error::rule("file", format!("{}: odd hex: {error}", path.display())))
+}
+
+/// Decodes all of `bytes` as what Bitcoin serializes.
+pub(crate) fn decode<T: Decodable>(bytes: &[u8], what: &str) -> Result<T> {
+    bitcoin::consensus::deserialize(bytes).map_err(|error| {
+        let refused = Error::rule("file", format!("{} bytes are no {what}: {error}", bytes.len()));
+        refused.next(format!("give a whole {what}, raw or as hex"))
+    })
+}

@@ -1,0 +1,99 @@
+//! The names of the rules that refusals go back to, stable for scripts to match on.
+//!
+//! The crates' errors are typed; here each type, or where one type holds several rules each variant, has its name.
+
+use tapstake_params::local::LocalError;
+use tapstake_params::{
+    BoundsError, DustError, JsonError, ParamsError, QuorumError, RateError, ScheduleError, TimelockError,
+};
+use tapstake_script::{FindError, OpReturnError, TermsError};
+use tapstake_tx::{FeeRateError, ShapeError, SlashingError, StakingError, UnbondingError};
+use tapstake_verifier::headers::HeaderError;
+
+/// The rule that `error`, or the first of its sources that knows one, goes back to.
+pub(crate) fn name(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(one)
+}
+
+/// The first of these types that the error is, and the name that goes with it.
+macro_rules! first {
+    ($error:expr, $($kind:ty => $name:expr),+ $(,)?) => {
+        $(if let Some(error) = $error.downcast_ref::<$kind>() {
+            let name: fn(&$kind) -> Option<&'static str> = $name;
+            return name(error);
+        })+
+    };
+}
+
+fn one(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    first! { error,
+        TimelockError => |_| Some("timelock"),
+        QuorumError => |error| Some(quorum(error)),
+        TermsError => |error| Some(terms(error)),
+        RateError => |_| Some("slashing-rate"),
+        DustError => |_| Some("dust"),
+        BoundsError => |_| Some("bounds"),
+        FeeRateError => |_| Some("fee-rate"),
+        FindError => |_| Some("staking-output"),
+        OpReturnError => |_| Some("phase-1-data"),
+        ShapeError => |_| Some("shape"),
+        LocalError => |error| match error {
+            LocalError::PublicCovenant(_) => Some("public-covenant"),
+            LocalError::Schedule(error) => schedule(error),
+            _ => None,
+        },
+        ScheduleError => schedule,
+        ParamsError => |error| Some(params(error)),
+        JsonError => |_| Some("parameters"),
+        UnbondingError => |error| match error {
+            UnbondingError::Script => Some("unbonding-output"),
+            UnbondingError::Fee { .. } => Some("unbonding-fee"),
+            UnbondingError::TooSmall { .. } => Some("too-small"),
+            // The sources say.
+            _ => None,
+        },
+        SlashingError => |error| match error {
+            SlashingError::SlashedScript => Some("slashing-script"),
+            SlashingError::SlashedValue { .. } => Some("slashed-value"),
+            SlashingError::RefundScript => Some("refund-output"),
+            SlashingError::Fee { .. } => Some("slashing-fee"),
+            SlashingError::Overspent { .. } => Some("too-small"),
+            SlashingError::Empty { .. } => Some("dust"),
+            SlashingError::Weight { .. } => Some("weight"),
+            _ => None,
+        },
+        StakingError => |_| Some("staking"),
+        HeaderError => |error| Some(error.rule().name()),
+    }
+    None
+}
+
+const fn quorum(error: &QuorumError) -> &'static str {
+    match error {
+        QuorumError::KeyCount { .. } => "key-count",
+        QuorumError::DuplicateKey { .. } => "duplicate-key",
+        _ => "quorum",
+    }
+}
+
+const fn terms(error: &TermsError) -> &'static str {
+    match error {
+        TermsError::Providers(error) => quorum(error),
+        _ => "duplicate-key",
+    }
+}
+
+const fn schedule(error: &ScheduleError) -> Option<&'static str> {
+    Some(match error {
+        ScheduleError::BeforeFirst { .. } | ScheduleError::NoVersion { .. } => "params-version",
+        ScheduleError::Params(error) => params(error),
+        _ => "parameters",
+    })
+}
+
+const fn params(error: &ParamsError) -> &'static str {
+    match error {
+        ParamsError::NoMajority { .. } => "quorum",
+        _ => "parameters",
+    }
+}

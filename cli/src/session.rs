@@ -1,0 +1,50 @@
+//! What every command works with.
+
+use bitcoin::Network;
+use bitcoin::secp256k1::{All, Secp256k1};
+use tapstake_params::Schedule;
+
+use crate::args::Global;
+use crate::config::Settings;
+use crate::error::Result;
+use crate::output::Output;
+use crate::params::ParamsSource;
+
+/// One run of the program.
+pub(crate) struct Session<'o> {
+    pub(crate) settings: Settings,
+    pub(crate) out: &'o Output,
+    pub(crate) secp: Secp256k1<All>,
+}
+
+impl<'o> Session<'o> {
+    /// Merges the settings.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration file cannot be read.
+    pub(crate) fn open(global: &Global, out: &'o mut Output) -> Result<Self> {
+        let settings = Settings::load(global)?;
+        if let Some(json) = settings.json {
+            out.set_json(json);
+        }
+        Ok(Session { settings, out, secp: Secp256k1::new() })
+    }
+
+    /// The Bitcoin network: as set, else that of the parameters, else regtest.
+    pub(crate) fn network(&self) -> Network {
+        let implied = || self.settings.params.as_ref().and_then(ParamsSource::network);
+        self.settings.network.map(Network::from).or_else(implied).unwrap_or(Network::Regtest)
+    }
+
+    /// The staking parameters: as set, else the network's own.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read, break a rule, or belong to another network.
+    pub(crate) fn schedule(&self) -> Result<Schedule> {
+        let network = self.network();
+        let default = || ParamsSource::default_for(network);
+        self.settings.params.clone().unwrap_or_else(default).load(&self.secp, network)
+    }
+}
