@@ -4,6 +4,8 @@ use bitcoin::hashes::{Hash, HashEngine, sha256d};
 use bitcoin::{TxMerkleNode, Txid};
 use serde::{Deserialize, Serialize};
 
+use crate::Rule;
+
 /// The deepest Merkle tree a block can have.
 ///
 /// A block of 4,000,000 weight units holds fewer than 2^15 transactions of the smallest size, 60 bytes
@@ -72,6 +74,16 @@ pub enum MerkleError {
         /// The number of transactions given.
         transactions: usize,
     },
+}
+
+impl MerkleError {
+    /// The rule that was broken.
+    pub const fn rule(&self) -> Rule {
+        match self {
+            MerkleError::DuplicateNode { .. } => Rule::DuplicateNode,
+            _ => Rule::MerkleIndex,
+        }
+    }
 }
 
 impl MerkleBranch {

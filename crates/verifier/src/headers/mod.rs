@@ -43,3 +43,5 @@ pub use chain::{DeepReorganisation, HeaderChain, Update};
 pub use error::{AnchorError, HeaderError};
 pub use stream::{HeadersSummary, verify_headers};
 pub use validator::HeaderValidator;
+
+pub(crate) use work::{none as no_work, of_blocks as work_of_blocks};

@@ -24,8 +24,6 @@ pub(crate) struct Rules {
     pub(crate) min_difficulty: bool,
     /// Whether retargets start from the period's first block, and its time may not warp (BIP-0094).
     pub(crate) bip94: bool,
-    /// The first height whose coinbase must name it (BIP-0034).
-    pub(crate) bip34_height: Height,
 }
 
 impl Rules {
@@ -33,12 +31,6 @@ impl Rules {
     /// one's own shows in no header.
     pub(crate) fn new(network: Network) -> Self {
         let genesis = bitcoin::constants::genesis_block(network).header;
-        let bip34_height = match network {
-            Network::Bitcoin => 227_931,
-            Network::Testnet => 21_111,
-            // As buried in Bitcoin Core; the library's regtest figure is an old one that never came.
-            Network::Testnet4 | Network::Signet | Network::Regtest => 1,
-        };
         Rules {
             network,
             genesis: genesis.block_hash(),
@@ -47,7 +39,6 @@ impl Rules {
             retargets: network != Network::Regtest,
             min_difficulty: matches!(network, Network::Testnet | Network::Testnet4 | Network::Regtest),
             bip94: network == Network::Testnet4,
-            bip34_height: Height::new(bip34_height),
         }
     }
 

@@ -27,6 +27,14 @@ pub(crate) fn sub(a: Work, b: Work) -> Work {
     if a < b { none() } else { a - b }
 }
 
+/// The work of so many blocks, by doubling.
+pub(crate) fn of_blocks(bits: CompactTarget, blocks: u32) -> Work {
+    (0..u32::BITS).rev().fold(none(), |sum, bit| {
+        let doubled = add(sum, sum);
+        if blocks >> bit & 1 == 1 { add(doubled, of_bits(bits)) } else { doubled }
+    })
+}
+
 fn halves(work: Work) -> (u128, u128) {
     let bytes = work.to_be_bytes();
     let (halves, _) = bytes.as_chunks::<16>();

@@ -1,0 +1,117 @@
+use core::fmt;
+
+use bitcoin::Work;
+use tapstake_params::Height;
+
+/// What a service asks of a proof beyond the rules that are the same for everybody.
+///
+/// ```
+/// use tapstake_verifier::{Depth, Policy};
+///
+/// let policy = Policy { max_registration_gap: 100, ..Policy::new(Depth::Confirmations(10)) };
+/// assert_eq!(policy.own_headers, None);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// How deep the stake's block must lie (rule 12).
+    pub depth: Depth,
+    /// For proofs that are judged by the headers they bring (rule 6): the least work of the stake's block
+    /// and all above it. `None` refuses such proofs.
+    ///
+    /// A forger mines headers at whatever difficulty the first of them claims. The work asked for is the
+    /// price of a forgery, so let it be that of `depth` blocks at today's difficulty or thereabouts:
+    /// [`Policy::work_of_blocks`].
+    pub own_headers: Option<Work>,
+    /// How far a claimed registration may lie below the inclusion, in blocks (rule 14). The claim is not
+    /// proven, and it chooses the parameters: 0 unless the service knows better.
+    pub max_registration_gap: u32,
+    /// The clock, in seconds since 1970, that headers brought by a proof may be at most two hours ahead of;
+    /// without one there is no such rule.
+    pub now: Option<u32>,
+}
+
+/// How deep a block must lie.
+///
+/// Two conventions are in use, one apart. Phase 1 counts confirmations, Babylon's chain counts the blocks
+/// above: `Depth::Above(k)` is `Depth::Confirmations(k + 1)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// At least this many confirmations, `tip - height + 1`.
+    Confirmations(u32),
+    /// At least this many blocks above, `tip - height`.
+    Above(u32),
+}
+
+impl Depth {
+    /// The least number of confirmations; a block of the chain has one at least.
+    pub fn confirmations(self) -> u32 {
+        match self {
+            Depth::Confirmations(confirmations) => confirmations.max(1),
+            Depth::Above(blocks) => blocks.saturating_add(1),
+        }
+    }
+
+    /// Whether a block at `height` lies this deep below `tip`.
+    pub fn is_reached(self, height: Height, tip: Height) -> bool {
+        height.confirmations(tip) >= self.confirmations()
+    }
+}
+
+impl fmt::Display for Depth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Depth::Confirmations(confirmations) => write!(f, "{confirmations} confirmations"),
+            Depth::Above(blocks) => write!(f, "{blocks} blocks above"),
+        }
+    }
+}
+
+impl Policy {
+    /// A policy that asks for this depth, takes no headers from proofs, no registration below the inclusion,
+    /// and has no clock.
+    pub const fn new(depth: Depth) -> Self {
+        Policy { depth, own_headers: None, max_registration_gap: 0, now: None }
+    }
+
+    /// The work of `blocks` blocks with these `bits`: a least work for [`Policy::own_headers`].
+    pub fn work_of_blocks(bits: bitcoin::CompactTarget, blocks: u32) -> Work {
+        crate::headers::work_of_blocks(bits, blocks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use bitcoin::CompactTarget;
+
+    use super::*;
+
+    #[test]
+    fn confirmations_and_blocks_above_are_one_apart() {
+        let height = Height::new(100);
+        assert!(!Depth::Confirmations(10).is_reached(height, Height::new(108)));
+        assert!(Depth::Confirmations(10).is_reached(height, Height::new(109)));
+        assert!(!Depth::Above(10).is_reached(height, Height::new(109)));
+        assert!(Depth::Above(10).is_reached(height, Height::new(110)));
+    }
+
+    #[test]
+    fn a_block_above_the_tip_is_never_deep_enough() {
+        assert!(!Depth::Confirmations(0).is_reached(Height::new(5), Height::new(4)));
+        assert!(Depth::Confirmations(0).is_reached(Height::new(5), Height::new(5)));
+        assert!(Depth::Above(0).is_reached(Height::new(5), Height::new(5)));
+        assert!(!Depth::Above(u32::MAX).is_reached(Height::new(0), Height::new(1 << 20)));
+    }
+
+    #[test]
+    fn work_of_blocks_is_the_sum() {
+        let bits = CompactTarget::from_consensus(0x207f_ffff);
+        let work = |blocks| Policy::work_of_blocks(bits, blocks).to_be_bytes()[30..].to_vec();
+        assert_eq!(work(0), [0, 0]);
+        assert_eq!(work(6), [0, 12]);
+        assert_eq!(work(1000), [7, 208]);
+        let limit = CompactTarget::from_consensus(0x1d00_ffff);
+        assert!(Policy::work_of_blocks(limit, u32::MAX).to_string().len() > 19);
+    }
+}

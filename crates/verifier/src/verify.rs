@@ -1,0 +1,105 @@
+use alloc::vec::Vec;
+
+use bitcoin::secp256k1::{Secp256k1, Verification};
+use bitcoin::{BlockHash, OutPoint};
+use tapstake_params::{Height, Schedule};
+
+use crate::headers::{Anchor, HeaderChain, HeaderError, no_work};
+use crate::{IncludedStake, Policy, StakeProof, VerifyError, stake};
+
+/// Checks a proof against the service's own header chain: rules 5 and 7 to 14.
+///
+/// The result says on which terms the stake is on Bitcoin and until when it is active; see
+/// [`IncludedStake::require_active`] for rule 18. Headers that the proof brings are not looked at.
+///
+/// # Errors
+///
+/// [`VerifyError`] names the first rule that the proof breaks.
+pub fn verify<C: Verification>(
+    secp: &Secp256k1<C>,
+    proof: &StakeProof,
+    chain: &HeaderChain,
+    schedule: &Schedule,
+    policy: &Policy,
+) -> Result<IncludedStake, VerifyError> {
+    for (other, expected) in [("header chain", chain.network()), ("parameters", schedule.network())] {
+        if proof.network != expected {
+            return Err(VerifyError::Network { proof: proof.network, other, expected });
+        }
+    }
+    if let Some(reorganisation) = chain.frozen() {
+        return Err(VerifyError::Frozen(*reorganisation));
+    }
+    let height = proof.inclusion_height;
+    let (claimed, found) = (proof.block_hash(), chain.hash_at(height));
+    if found != Some(claimed) {
+        return Err(VerifyError::NotInChain { height, claimed, found });
+    }
+    let txid = proof.inclusion.verify(proof.network, &proof.header, height)?;
+    let tip = chain.tip();
+    if !policy.depth.is_reached(height, tip.0) {
+        let confirmations = height.confirmations(tip.0);
+        return Err(VerifyError::Depth { height, tip: tip.0, confirmations, needed: policy.depth });
+    }
+    let checked = stake::check(secp, proof, schedule, policy)?;
+    Ok(IncludedStake {
+        network: proof.network,
+        outpoint: OutPoint { txid, vout: proof.vout },
+        value: checked.value,
+        terms: checked.terms,
+        registration: proof.claim.registration,
+        params_version: checked.params_version,
+        cap: checked.cap,
+        inclusion_height: height,
+        block_hash: claimed,
+        tip,
+    })
+}
+
+/// Checks a proof by the headers that it brings itself: all the rules of [`verify`], and rules 1 to 4 and 6.
+///
+/// For who has no header chain. Such headers can be forged at the price of their work, so the policy must
+/// name the least work ([`Policy::own_headers`]). A block that the caller `trusts`, by height and hash, must
+/// be among them: then everything at or below it is that block's true history, and only headers above it
+/// could be forged.
+///
+/// # Errors
+///
+/// [`VerifyError`] names the first rule that the proof breaks.
+pub fn verify_with_own_headers<C: Verification>(
+    secp: &Secp256k1<C>,
+    proof: &StakeProof,
+    trusts: Option<(Height, BlockHash)>,
+    schedule: &Schedule,
+    policy: &Policy,
+) -> Result<IncludedStake, VerifyError> {
+    let needed = policy.own_headers.ok_or(VerifyError::OwnHeadersRefused)?;
+    let chain = own_chain(proof, policy)?;
+    if let Some((height, expected)) = trusts {
+        let found = chain.hash_at(height);
+        if found != Some(expected) {
+            return Err(VerifyError::TrustedBlock { height, expected, found });
+        }
+    }
+    let included = verify(secp, proof, &chain, schedule, policy)?;
+    match chain.work_from(proof.inclusion_height) {
+        Some(found) if found >= needed => Ok(included),
+        found => Err(VerifyError::OwnWork { found: found.unwrap_or_else(no_work), needed }),
+    }
+}
+
+fn own_chain(proof: &StakeProof, policy: &Policy) -> Result<HeaderChain, VerifyError> {
+    let own = proof.own_headers.as_ref().ok_or(VerifyError::NoOwnHeaders)?;
+    let [first, rest @ ..] = own.headers.as_slice() else {
+        return Err(VerifyError::OwnHeaders(HeaderError::Empty));
+    };
+    let anchor = Anchor::new(proof.network, own.start_height, *first, no_work(), Vec::new());
+    let anchor = anchor.map_err(|error| VerifyError::OwnHeaders(error.into()))?;
+    let mut chain = HeaderChain::new(anchor, 0);
+    match policy.now {
+        Some(now) => chain.extend_at(rest, now),
+        None => chain.extend(rest),
+    }
+    .map_err(VerifyError::OwnHeaders)?;
+    Ok(chain)
+}
