@@ -1,0 +1,73 @@
+use std::time::Duration;
+
+use bitcoin::{BlockHash, OutPoint, Txid};
+use tapstake_chain::ChainError;
+use tapstake_params::{Height, TimelockError};
+use tapstake_script::OpReturnError;
+use tapstake_verifier::MerkleError;
+use tapstake_verifier::headers::HeaderError;
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProveError {
+    /// The chain source failed.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The source knows no such transaction.
+    #[error("transaction {0} is neither in the chain nor in the mempool of this source")]
+    UnknownTransaction(Txid),
+    /// The transaction is not in a block yet.
+    #[error("transaction {0} is not in a block yet: wait for its confirmations")]
+    Unconfirmed(Txid),
+    /// The transaction is not in the block given.
+    #[error("block {block} does not hold transaction {txid}")]
+    NotInBlock {
+        /// The transaction.
+        txid: Txid,
+        /// The block.
+        block: BlockHash,
+    },
+    /// The block's transactions are not those of its header.
+    #[error("block {0} is damaged: its transactions do not give its merkle root")]
+    BadBlock(BlockHash),
+    /// The transaction has fewer outputs.
+    #[error("there is no output {outpoint}: the transaction has {outputs} outputs")]
+    NoSuchOutput {
+        /// The outpoint asked for.
+        outpoint: OutPoint,
+        /// The number of outputs.
+        outputs: usize,
+    },
+    /// The transaction does not say what stake it makes.
+    #[error("transaction {0} has no OP_RETURN of a stake: name its staker, providers and timelock")]
+    NoOpReturn(Txid),
+    /// The transaction says it more than once.
+    #[error(transparent)]
+    OpReturn(#[from] OpReturnError),
+    /// The OP_RETURN names no timelock.
+    #[error("the OP_RETURN of the stake: {0}")]
+    Timelock(#[from] TimelockError),
+    /// The block is too large for a branch.
+    #[error(transparent)]
+    Merkle(#[from] MerkleError),
+    /// The source's headers break a rule.
+    #[error("headers of the source: {0}")]
+    Headers(#[from] HeaderError),
+    /// The source's headers do not meet the chain followed so far.
+    #[error("the source follows another chain: none of its last blocks is below height {0} of ours")]
+    OtherChain(Height),
+    /// The confirmations did not come in time.
+    #[error("{have} of {want} confirmations after {} s", waited.as_secs())]
+    TimedOut {
+        /// Confirmations so far.
+        have: u32,
+        /// Confirmations wanted.
+        want: u32,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Somebody stopped the waiting.
+    #[error("waiting for confirmations was stopped")]
+    Stopped,
+}
