@@ -142,6 +142,12 @@ pub enum ChainError {
         /// What the caller allowed.
         max_burn: Amount,
     },
+    /// A block whose transactions are not those that its header commits to.
+    #[error("this is no valid block: {what}")]
+    BadBlock {
+        /// What does not fit.
+        what: String,
+    },
     /// This kind of source cannot do it.
     #[error("{what} is not served by {source_kind}; use {instead}")]
     Unsupported {
