@@ -8,7 +8,7 @@ use std::path::Path;
 
 use bitcoin::consensus::Decodable;
 use bitcoin::hex::FromHex;
-use bitcoin::{PublicKey, ScriptBuf, XOnlyPublicKey};
+use bitcoin::{Amount, PublicKey, ScriptBuf, XOnlyPublicKey};
 use tapstake_params::{Quorum, SlashingRate, Timelock, TimelockError};
 
 use crate::error::{Context, Error, Result};
@@ -54,6 +54,15 @@ pub(crate) fn timelock(blocks: u64) -> Result<Timelock> {
 /// A committee of `quorum` among `keys`.
 pub(crate) fn covenant(quorum: usize, keys: &[KeyArg]) -> Result<Quorum> {
     Quorum::new(quorum, self::keys(keys)?).context("covenant")
+}
+
+/// An amount that can exist.
+pub(crate) fn amount(sat: u64) -> Result<Amount> {
+    let amount = Amount::from_sat(sat);
+    if amount > Amount::MAX_MONEY {
+        return Err(Error::rule("amount", format!("{sat} sat is more than all bitcoin")));
+    }
+    Ok(amount)
 }
 
 /// A slashing rate from a decimal such as 0.001.

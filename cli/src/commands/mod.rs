@@ -10,10 +10,26 @@ use crate::error::Result;
 use crate::session::Session;
 
 mod completions;
+mod headers;
 mod params;
+mod scan;
+mod script;
+mod terms;
+mod tx;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Scripts and outputs of a stake, from its terms
+    #[command(subcommand)]
+    Script(script::Command),
+    /// Transactions of a stake: build them from terms, or say what one is
+    #[command(subcommand)]
+    Tx(tx::Command),
+    /// Find every stake in a raw block
+    Scan(scan::Args),
+    /// Check block headers
+    #[command(subcommand)]
+    Headers(headers::Command),
     /// Staking parameters
     #[command(subcommand)]
     Params(params::Command),
@@ -24,6 +40,10 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn run(&self, session: &Session<'_>) -> Result<()> {
         match self {
+            Command::Script(command) => script::run(command, session),
+            Command::Tx(command) => tx::run(command, session),
+            Command::Scan(args) => scan::run(args, session),
+            Command::Headers(command) => headers::run(command, session),
             Command::Params(command) => params::run(command, session),
             Command::Completions(args) => completions::run(args, session),
         }
