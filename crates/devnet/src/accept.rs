@@ -200,16 +200,17 @@ impl Chain {
             return Err(AcceptError::MinRelayFee { fee, required });
         }
         let parents = self.mempool.parents(tx);
-        if rules.ephemeral_spends {
-            self.check_ephemeral_spends(tx, &parents)?;
-        }
         let mut conflicts = HashSet::new();
         if rules.limits {
             self.check_truc(tx, vsize, &parents, &direct)?;
-            conflicts = self.check_replacement(tx, fee, vsize, &parents, &direct)?;
+            conflicts = self.check_replacement(fee, vsize, &direct)?;
             self.check_cluster(vsize, &parents, &conflicts)?;
+            self.check_no_conflict_spent(&parents, &direct)?;
         } else if !direct.is_empty() {
             return Err(AcceptError::non_standard("txn-mempool-conflict, inputs are spent in the mempool"));
+        }
+        if rules.ephemeral_spends {
+            self.check_ephemeral_spends(tx, &parents)?;
         }
         if !self.verified.contains(&tx.compute_wtxid()) {
             tx_check::check_scripts(tx, &spent).map_err(|input| AcceptError::Script { txid, input })?;
@@ -309,24 +310,17 @@ impl Chain {
     /// them (BIP-0125 without signalling). Returns everything that would go.
     fn check_replacement(
         &self,
-        tx: &Transaction,
         fee: Amount,
         vsize: u64,
-        parents: &BTreeSet<Txid>,
         direct: &BTreeSet<Txid>,
     ) -> Result<HashSet<Txid>, AcceptError> {
         let conflicts = self.mempool.with_descendants(direct.iter().copied());
         if conflicts.is_empty() {
             return Ok(conflicts);
         }
-        let ancestors = self.mempool.with_ancestors(parents.iter().copied());
-        if let Some(txid) = direct.iter().find(|txid| ancestors.contains(*txid)) {
-            return Err(AcceptError::SpendsConflict { txid: *txid });
-        }
         if direct.len() > MAX_REPLACEMENTS {
             return Err(AcceptError::TooManyReplacements { count: direct.len() });
         }
-        debug_assert!(tx.input.iter().any(|input| self.mempool.spender(&input.previous_output).is_some()));
         let replaced: Amount =
             conflicts.iter().filter_map(|txid| self.mempool.get(txid)).map(|entry| entry.fee).sum();
         let required = replaced + fee_at_rate(INCREMENTAL_RELAY_FEE_RATE, vsize);
@@ -342,6 +336,22 @@ impl Chain {
         match direct.iter().find(has_better_rate) {
             Some(replaced) => Err(AcceptError::ReplacementFeeRate { replaced: *replaced }),
             None => Ok(conflicts),
+        }
+    }
+
+    /// A transaction cannot spend outputs of what it replaces.
+    fn check_no_conflict_spent(
+        &self,
+        parents: &BTreeSet<Txid>,
+        direct: &BTreeSet<Txid>,
+    ) -> Result<(), AcceptError> {
+        if direct.is_empty() {
+            return Ok(());
+        }
+        let ancestors = self.mempool.with_ancestors(parents.iter().copied());
+        match direct.iter().find(|txid| ancestors.contains(*txid)) {
+            Some(txid) => Err(AcceptError::SpendsConflict { txid: *txid }),
+            None => Ok(()),
         }
     }
 

@@ -241,7 +241,14 @@ impl Chain {
         if node.height == 0 {
             return Err(Error::Genesis);
         }
+        let height = node.height;
         self.tree.mark_invalid(hash);
+        // Like Bitcoin Core block by block: a transaction that is not valid on one of the tips in between
+        // leaves the mempool, even if the best branch in the end would allow it again.
+        while self.block_hash(height) == Some(*hash) {
+            let block = self.disconnect_tip();
+            self.refill_mempool(&[block]);
+        }
         let best = self.tree.best();
         self.activate(best);
         Ok(())
@@ -272,21 +279,21 @@ impl Chain {
             while self.tip().hash != fork {
                 disconnected.push(self.disconnect_tip());
             }
-            for hash in path.into_iter().rev() {
-                if let Err(error) = self.connect_to_tip(hash) {
-                    tracing::debug!(%hash, %error, "block is invalid");
-                    self.tree.mark_invalid(&hash);
-                    failed.push((hash, error));
-                    break;
-                }
-            }
+            let Some((hash, error)) = self.connect_path(path) else { break };
+            tracing::debug!(%hash, %error, "block is invalid");
+            self.tree.mark_invalid(&hash);
+            failed.push((hash, error));
             best = self.tree.best();
         }
         if !disconnected.is_empty() {
-            let returning = disconnected.iter().rev().flat_map(|block| block.txdata.iter().skip(1).cloned());
-            self.refill_mempool(returning.collect());
+            self.refill_mempool(&disconnected);
         }
         failed
+    }
+
+    /// Connects blocks, the last of the list first. Returns the one that turns out to be invalid.
+    fn connect_path(&mut self, path: Vec<BlockHash>) -> Option<(BlockHash, BlockError)> {
+        path.into_iter().rev().find_map(|hash| Some((hash, self.connect_to_tip(hash).err()?)))
     }
 
     /// Returns the blocks from `hash` down to the first one that is not on the active chain.
@@ -338,14 +345,14 @@ impl Chain {
         self.verified.insert(wtxid);
     }
 
-    /// Takes back into the mempool, after a switch of branches, what is still valid of the
-    /// transactions that lost their block and of those that were waiting.
-    fn refill_mempool(&mut self, returning: Vec<Transaction>) {
+    /// Takes back into the mempool what is still valid of the transactions that lost their block, and
+    /// of those that were waiting. The block that was last on the chain is the first of the list.
+    fn refill_mempool(&mut self, disconnected: &[Arc<Block>]) {
         let waiting = self.mempool.take_all();
-        for tx in returning.into_iter().chain(waiting) {
-            let txid = tx.compute_txid();
-            if let Err(error) = self.accept_after_reorg(&tx) {
-                tracing::debug!(%txid, %error, "transaction leaves the mempool");
+        let returning = disconnected.iter().rev().flat_map(|block| block.txdata.iter().skip(1));
+        for tx in returning.chain(&waiting) {
+            if let Err(error) = self.accept_after_reorg(tx) {
+                tracing::debug!(txid = %tx.compute_txid(), %error, "transaction leaves the mempool");
             }
         }
     }
