@@ -1,1 +1,10 @@
+//! An honest world, and everything an attacker can do to it.
 
+mod encoding;
+mod fixture;
+mod inclusion;
+mod inner_nodes;
+mod mutation;
+mod own_headers;
+mod stake;
+mod verdict;

@@ -1,0 +1,153 @@
+//! What a verdict says, and what of the chain it depends on.
+
+use alloc::string::ToString;
+
+use bitcoin::hashes::Hash;
+use bitcoin::{Amount, Network, OutPoint, TxMerkleNode};
+use tapstake_params::{Height, Schedule, local};
+
+use super::fixture::*;
+use crate::headers::{Anchor, HeaderChain, HeaderError, Update};
+use crate::{Depth, Rule, Status, VerifyError};
+
+#[test]
+fn the_verdict_has_outpoint_terms_heights_and_confirmations() {
+    let world = World::honest();
+    let included = world.verify().unwrap();
+    assert_eq!(included.outpoint(), OutPoint::new(staking_tx().compute_txid(), 1));
+    assert_eq!(included.value(), Amount::from_sat(VALUE));
+    assert_eq!(included.terms(), &terms());
+    assert_eq!(included.params_version(), 0);
+    assert_eq!(included.cap(), None);
+    assert_eq!(included.network(), Network::Regtest);
+    assert_eq!(included.inclusion_height(), Height::new(HEIGHT));
+    assert_eq!(included.block_hash(), world.headers[HEIGHT as usize].block_hash());
+    assert_eq!(included.confirmations(), ABOVE + 1);
+    assert_eq!(included.tip(), world.chain.tip());
+    // 20 + 100 blocks of staking - 10 blocks of unbonding.
+    assert_eq!(included.expires_at(), Height::new(110));
+    assert_eq!(included.status(), Status::Active);
+    assert_eq!(
+        included.to_string(),
+        "included at height 20, not reported spent as of tip 30, valid until height 110"
+    );
+}
+
+#[test]
+fn a_stake_expires_at_the_height_where_unbonding_is_no_shorter_than_its_timelock() {
+    let mut world = World::honest();
+    let mut last = *world.headers.last().unwrap();
+    let mut grow = |world: &mut World, to: u32| {
+        while world.chain.tip().0 < Height::new(to) {
+            last = next_header(&last, TxMerkleNode::all_zeros());
+            world.chain.extend(&[last]).unwrap();
+        }
+    };
+    grow(&mut world, 109);
+    let included = world.verify().unwrap();
+    assert_eq!(included.status(), Status::Active);
+    assert!(included.require_active().is_ok());
+    grow(&mut world, 110);
+    let included = world.verify().unwrap();
+    assert_eq!(included.status(), Status::Expired);
+    let expired = included.require_active().unwrap_err();
+    assert_eq!((expired.rule(), expired.expires_at), (Rule::Active, Height::new(110)));
+    assert_eq!(
+        included.to_string(),
+        "included at height 20, not reported spent as of tip 110, expired at height 110"
+    );
+}
+
+#[test]
+fn a_reorganisation_takes_the_proof_with_it() {
+    let mut world = World::honest();
+    assert!(world.verify().is_ok());
+    let mut last = world.headers[HEIGHT as usize - 1];
+    let mut branch = alloc::vec![];
+    for _ in 0..ABOVE + 2 {
+        last = next_header(&last, TxMerkleNode::from_byte_array([8; 32]));
+        branch.push(last);
+    }
+    let update = world.chain.extend(&branch).unwrap();
+    assert!(matches!(update, Update::Reorganised { .. }));
+    let error = world.verify().unwrap_err();
+    let refusal = VerifyError::NotInChain {
+        height: Height::new(HEIGHT),
+        claimed: world.proof.block_hash(),
+        found: Some(branch[0].block_hash()),
+    };
+    assert_eq!(error, refusal);
+    assert_eq!(error.rule(), Rule::BestChain);
+}
+
+#[test]
+fn a_block_at_another_height_is_not_that_block() {
+    let mut world = World::honest();
+    for height in [HEIGHT - 1, HEIGHT + 1, HEIGHT + ABOVE + 1, u32::MAX] {
+        world.proof.inclusion_height = Height::new(height);
+        assert_eq!(world.verify().unwrap_err().rule(), Rule::BestChain);
+    }
+}
+
+#[test]
+fn a_block_below_the_anchor_is_not_known() {
+    let mut world = World::honest();
+    let above = &world.headers[HEIGHT as usize + 1..];
+    let work = world.chain.total_work();
+    let anchor =
+        Anchor::new(Network::Regtest, Height::new(HEIGHT + 1), above[0], work, alloc::vec![]).unwrap();
+    world.chain = HeaderChain::new(anchor, 6);
+    world.chain.extend(&above[1..]).unwrap();
+    assert!(matches!(world.verify(), Err(VerifyError::NotInChain { found: None, .. })));
+}
+
+#[test]
+fn too_few_confirmations_are_refused_and_the_last_one_makes_it() {
+    let mut world = World::honest();
+    world.policy.depth = Depth::Confirmations(ABOVE + 1);
+    assert!(world.verify().is_ok());
+    world.policy.depth = Depth::Above(ABOVE);
+    assert!(world.verify().is_ok());
+    for needed in [Depth::Confirmations(ABOVE + 2), Depth::Above(ABOVE + 1)] {
+        world.policy.depth = needed;
+        let error = world.verify().unwrap_err();
+        let (height, tip) = (Height::new(HEIGHT), Height::new(HEIGHT + ABOVE));
+        assert_eq!(error, VerifyError::Depth { height, tip, confirmations: ABOVE + 1, needed });
+        assert_eq!(error.rule(), Rule::Confirmations);
+    }
+}
+
+#[test]
+fn a_frozen_chain_gives_no_verdicts() {
+    let mut world = World::honest();
+    let mut chain = HeaderChain::new(world.chain.anchor().clone(), 0);
+    chain.extend(&world.headers).unwrap();
+    world.chain = chain;
+    let mut last = world.headers[HEIGHT as usize + 5];
+    let branch: alloc::vec::Vec<_> = (0..10)
+        .map(|_| {
+            last = next_header(&last, TxMerkleNode::all_zeros());
+            last
+        })
+        .collect();
+    assert!(matches!(world.chain.extend(&branch), Err(HeaderError::Frozen(_))));
+    let error = world.verify().unwrap_err();
+    assert!(matches!(error, VerifyError::Frozen(_)));
+    assert_eq!(error.rule(), Rule::ReorganisationDepth);
+    world.chain.unfreeze(0);
+    assert!(world.verify().is_ok());
+}
+
+#[test]
+fn proof_chain_and_parameters_are_of_one_network() {
+    let mut world = World::honest();
+    world.proof.network = Network::Signet;
+    let error = world.verify().unwrap_err();
+    assert_eq!(error.to_string(), "proof is of signet, the header chain of regtest");
+
+    let mut world = World::honest();
+    let secp = &world.secp;
+    let signet: Schedule = local::schedule(secp, Network::Signet, local::Slashed::Burned).unwrap();
+    world.schedule = signet;
+    assert_eq!(world.verify().unwrap_err().to_string(), "proof is of regtest, the parameters of signet");
+}
