@@ -3,6 +3,8 @@
 mod rpc;
 mod spend;
 
+use std::fmt;
+
 use bitcoin::block::Header;
 use bitcoin::consensus::encode;
 use bitcoin::constants::genesis_block;
@@ -282,5 +284,11 @@ impl ChainSource for Bitcoind {
         let info: MempoolInfo = self.rpc.call("getmempoolinfo", &[])?;
         let fee = info.mempoolminfee.max(info.minrelaytxfee);
         check::fee_rate(fee).ok_or_else(|| self.rpc.misbehaving(format!("a relay fee of {fee} BTC/kvB")))
+    }
+}
+
+impl fmt::Debug for Bitcoind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bitcoind").field("url", &self.rpc.url()).field("network", &self.network).finish()
     }
 }

@@ -4,6 +4,7 @@ mod lookup;
 mod stream;
 mod wire;
 
+use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -378,3 +379,13 @@ impl ChainSource for Electrum {
 
 /// How long one settling question waits for a reorganisation to be over.
 const REORG_PAUSE: Duration = Duration::from_millis(200);
+
+impl fmt::Debug for Electrum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Electrum { endpoint, network, .. } = self;
+        f.debug_struct("Electrum")
+            .field("endpoint", endpoint)
+            .field("network", network)
+            .finish_non_exhaustive()
+    }
+}
