@@ -3,7 +3,9 @@
 //! Left out are the script flags that exist for policy only (low S, minimal pushes, clean stack, no
 //! unknown upgrades; tapscript has the ones that matter as consensus rules), the limit of the
 //! mempool's total size with the expiry that follows from it, and full feerate diagrams: a
-//! replacement must beat the fee rate of each transaction it conflicts with instead.
+//! replacement must beat the fee rate of each transaction it conflicts with instead. After a block has
+//! been invalidated bitcoind was once seen to drop a waiting transaction that it would have taken again
+//! at once (an open relative lock on a parent that lost its block); here such a one stays.
 
 use bitcoin::script::Instruction;
 use bitcoin::{Amount, Script, Transaction, TxOut};
