@@ -2,7 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use bitcoin::bip32::{DerivationPath, Fingerprint};
-use bitcoin::{Amount, Network, OutPoint, Txid};
+use bitcoin::{Amount, Network, OutPoint, Txid, XOnlyPublicKey};
 
 /// Why a wallet refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -248,13 +248,13 @@ pub enum WalletError {
         /// The input, from 0.
         input: usize,
     },
-    /// The transaction id is not final before signing.
-    #[error("input {input} spends {outpoint}, which is not native segwit: the transaction id is not final")]
-    UnstableTxid {
-        /// The input, from 0.
-        input: usize,
-        /// The coin it spends.
-        outpoint: OutPoint,
+    /// The PSBT is of another transaction.
+    #[error("the PSBT is of transaction {actual}, not of {expected}")]
+    OtherTransaction {
+        /// The transaction expected.
+        expected: Txid,
+        /// The transaction given.
+        actual: Txid,
     },
 
     // Syncing.
@@ -280,16 +280,42 @@ pub enum WalletError {
     Disconnected(String),
 
     // Staking.
+    /// A rule for staking transactions is broken.
+    #[error(transparent)]
+    Staking(#[from] tapstake_tx::StakingError),
+    /// The stake does not fit the parameters.
+    #[error(transparent)]
+    Bounds(#[from] tapstake_params::BoundsError),
+    /// The transaction does not make the stake.
+    #[error(transparent)]
+    NotTheStake(#[from] tapstake_script::FindError),
+    /// The withdrawal cannot be made.
+    #[error(transparent)]
+    Withdrawal(#[from] tapstake_tx::WithdrawalError),
+    /// A PSBT of a stake's transaction is not in order.
+    #[error(transparent)]
+    Psbt(#[from] tapstake_tx::psbt::PsbtError),
+    /// A recovery sheet is not in order.
+    #[error(transparent)]
+    Sheet(#[from] crate::recovery::SheetError),
+    /// The stake belongs to another staker key.
+    #[error("stake belongs to staker key {expected}, not to {actual}")]
+    OtherStakerKey {
+        /// The key of the stake.
+        expected: XOnlyPublicKey,
+        /// The key given.
+        actual: XOnlyPublicKey,
+    },
     /// The exit rehearsal failed: the coins must not be locked.
     #[error("exit rehearsal failed, nothing may be locked: {0}")]
     Rehearsal(String),
-    /// The proof of rehearsal is for another transaction.
-    #[error("rehearsal was made for {rehearsed}, not for {given}")]
+    /// The proof of rehearsal is for another stake.
+    #[error("rehearsal was made for stake {rehearsed}, not for {given}")]
     OtherRehearsal {
-        /// The staking transaction rehearsed.
-        rehearsed: Txid,
-        /// The staking transaction given.
-        given: Txid,
+        /// The stake rehearsed.
+        rehearsed: OutPoint,
+        /// The stake given.
+        given: OutPoint,
     },
 }
 

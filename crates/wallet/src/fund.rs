@@ -4,7 +4,7 @@ use bdk_wallet::coin_selection::{
     CoinSelectionAlgorithm, InsufficientFunds, LargestFirstCoinSelection, OldestFirstCoinSelection,
 };
 use bdk_wallet::error::CreateTxError;
-use bdk_wallet::{TxBuilder, TxOrdering};
+use bdk_wallet::{KeychainKind, TxBuilder, TxOrdering};
 use bitcoin::{Amount, FeeRate, OutPoint, Psbt, TxOut, Txid};
 use tapstake_params::{check_not_dust, dust_value};
 use tapstake_tx::check_fee_rate;
@@ -111,6 +111,18 @@ impl FundRequest {
     pub fn dry_run(mut self) -> Self {
         self.dry_run = true;
         self
+    }
+
+    /// Pays these first.
+    pub(crate) fn before(mut self, mut first: Vec<TxOut>) -> Self {
+        self.everything_to = self.everything_to.map(|index| index + first.len());
+        first.append(&mut self.recipients);
+        self.recipients = first;
+        self
+    }
+
+    pub(crate) fn is_dry(&self) -> bool {
+        self.dry_run
     }
 
     fn check(&self) -> Result<(), WalletError> {
@@ -220,11 +232,11 @@ impl Wallet {
         self.unlock(&funded.coins())
     }
 
-    fn forget_change(&mut self, change: Option<&TxOut>) {
-        if let Some((keychain, index)) =
-            change.and_then(|output| self.bdk.derivation_of_spk(output.script_pubkey.clone()))
-        {
-            self.bdk.unmark_used(keychain, index);
+    /// Lets a change address be given out again; any other output is left alone.
+    pub(crate) fn forget_change(&mut self, change: Option<&TxOut>) {
+        let derivation = change.and_then(|output| self.bdk.derivation_of_spk(output.script_pubkey.clone()));
+        if let Some((KeychainKind::Internal, index)) = derivation {
+            self.bdk.unmark_used(KeychainKind::Internal, index);
         }
     }
 

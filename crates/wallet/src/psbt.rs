@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use bitcoin::psbt::ExtractTxError;
 use bitcoin::{Amount, FeeRate, Psbt, Transaction, TxOut, Txid};
+use tapstake_tx::check_txid_final;
 
 use crate::error::WalletError;
 use crate::file::{Readers, read_limited, write_atomic};
@@ -105,16 +106,15 @@ pub fn extract_tx(psbt: Psbt, max_fee_rate: FeeRate) -> Result<Transaction, Wall
 ///
 /// # Errors
 ///
-/// [`WalletError::UnstableTxid`], [`WalletError::MissingPrevout`].
+/// [`WalletError::Staking`] naming the input, [`WalletError::MissingPrevout`].
 pub fn stable_txid(psbt: &Psbt) -> Result<Txid, WalletError> {
     let mut tx = psbt.unsigned_tx.clone();
-    for (input, (txin, data)) in tx.input.iter_mut().zip(&psbt.inputs).enumerate() {
-        if let Some(script_sig) = &data.final_script_sig {
-            txin.script_sig.clone_from(script_sig);
-        } else if !prevout(psbt, input)?.script_pubkey.is_witness_program() {
-            return Err(WalletError::UnstableTxid { input, outpoint: txin.previous_output });
-        }
+    for (txin, data) in tx.input.iter_mut().zip(&psbt.inputs) {
+        txin.script_sig = data.final_script_sig.clone().unwrap_or_default();
     }
+    let prevouts =
+        (0..tx.input.len()).map(|input| prevout(psbt, input)).collect::<Result<Vec<TxOut>, _>>()?;
+    check_txid_final(&tx, &prevouts)?;
     Ok(tx.compute_txid())
 }
 

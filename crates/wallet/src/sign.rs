@@ -15,6 +15,7 @@ use crate::error::WalletError;
 use crate::keys::{self, Account, ParsedDescriptors, SigningKeys};
 use crate::psbt::prevout;
 use crate::secret::{Passphrase, Secret, SecretFile};
+use crate::staker_key::StakerKey;
 use crate::wallet::{SEED, Wallet};
 
 /// The private keys of a wallet, in memory for as long as this value lives.
@@ -240,6 +241,26 @@ impl Signer {
             .map_err(|error| WalletError::Descriptor(error.to_string()))?;
         let keypair = StakerKeypair(key.to_keypair(&self.secp));
         key.private_key.non_secure_erase();
+        Ok(keypair)
+    }
+
+    /// The key pair of this staker key, found by its origin.
+    ///
+    /// # Errors
+    ///
+    /// [`WalletError::ExternalStakerKey`] if it is not derived from this signer's account,
+    /// [`WalletError::OtherStakerKey`] if the key derived there is another.
+    pub fn keypair_of(&self, key: &StakerKey) -> Result<StakerKeypair, WalletError> {
+        let account = self.staker.as_ref().ok_or(WalletError::ExternalStakerKey)?;
+        let index = key
+            .origin
+            .as_ref()
+            .and_then(|origin| account.staker_index(origin.fingerprint, &origin.path))
+            .ok_or(WalletError::ExternalStakerKey)?;
+        let keypair = self.staker_keypair(index)?;
+        if keypair.x_only() != key.x_only {
+            return Err(WalletError::OtherStakerKey { expected: key.x_only, actual: keypair.x_only() });
+        }
         Ok(keypair)
     }
 

@@ -6,23 +6,16 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bdk_wallet::ChangeSet;
-use bitcoin::{OutPoint, XOnlyPublicKey};
+use bitcoin::OutPoint;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::error::WalletError;
 use crate::lock::LockReason;
+use crate::staker::StakerKeySource;
+use crate::staker_key::StakerKey;
 
 /// The format of our tables; BDK migrates its own.
 const FORMAT: u32 = 1;
-
-/// Whose staker key the wallet uses when none is named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StakerKeySource {
-    /// Derived from the wallet's account on chain [`STAKER_CHAIN`](crate::STAKER_CHAIN).
-    Derived,
-    /// Held elsewhere; only its public key is known here.
-    External(XOnlyPublicKey),
-}
 
 /// What we keep beside BDK's data.
 #[derive(Debug, Clone)]
@@ -86,7 +79,7 @@ impl Store {
         let staker = match get("staker")?.as_deref() {
             None | Some("derived") => StakerKeySource::Derived,
             Some(key) => StakerKeySource::External(
-                XOnlyPublicKey::from_str(key).map_err(|error| damaged(format!("staker key: {error}")))?,
+                StakerKey::from_str(key).map_err(|error| damaged(error.to_string()))?,
             ),
         };
         let meta = Meta {
@@ -128,7 +121,7 @@ impl Store {
                     if meta.scanned {
                         set("scanned", "yes")?;
                     }
-                    match meta.staker {
+                    match &meta.staker {
                         StakerKeySource::Derived => set("staker", "derived")?,
                         StakerKeySource::External(key) => set("staker", &key.to_string())?,
                     };

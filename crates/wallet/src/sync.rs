@@ -122,7 +122,7 @@ impl Wallet {
                 .map_err(|error| WalletError::Disconnected(error.to_string()))?;
             tip = tip.max(height);
             progress(SyncProgress { height, tip });
-            if height % WRITE_EVERY == 0 {
+            if height.is_multiple_of(WRITE_EVERY) {
                 self.persist(&[])?;
             }
         }

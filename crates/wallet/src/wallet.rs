@@ -16,7 +16,8 @@ use crate::file::{folder_of, sync_folder};
 use crate::keys::{self, PublicDescriptors};
 use crate::lock::LockReason;
 use crate::secret::{Passphrase, Secret, SecretFile, SecretText, SeedPhrase};
-use crate::store::{Change, Meta, StakerKeySource, Store};
+use crate::staker::StakerKeySource;
+use crate::store::{Change, Meta, Store};
 
 const DATABASE: &str = "wallet.sqlite";
 pub(crate) const SEED: &str = "seed.json";

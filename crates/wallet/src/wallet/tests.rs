@@ -1,4 +1,4 @@
-use bitcoin::{OutPoint, TxOut, XOnlyPublicKey};
+use bitcoin::{OutPoint, TxOut};
 
 use super::*;
 use crate::testing::{TestWallet, WORDS, phrase, sat, sat_per_vb, stranger};
@@ -14,8 +14,8 @@ fn a_reopened_wallet_knows_what_it_knew() {
     let coin = test.wallet.coins()[0].outpoint;
     let reason = LockReason::PendingStake(OutPoint { txid: coin.txid, vout: 9 });
     test.wallet.lock(&[coin], &reason).unwrap();
-    let external: XOnlyPublicKey = test.wallet.staker_key(5).unwrap().x_only;
-    test.wallet.set_staker_source(StakerKeySource::External(external)).unwrap();
+    let external = StakerKeySource::External(test.wallet.staker_key(5).unwrap());
+    test.wallet.set_staker_source(external.clone()).unwrap();
     let (coins, addresses, balance) = (test.wallet.coins(), test.wallet.addresses(), test.wallet.balance());
     assert_eq!(balance.confirmed, sat(150_000));
     assert_eq!(balance.locked, coins[0].value);
@@ -26,8 +26,8 @@ fn a_reopened_wallet_knows_what_it_knew() {
     assert_eq!(test.wallet.balance(), balance);
     assert_eq!(test.wallet.height(), 6);
     assert_eq!(test.wallet.lock_reason(coin), Some(reason));
-    assert_eq!(test.wallet.staker_source(), StakerKeySource::External(external));
-    assert_eq!(test.wallet.staker_key(0).unwrap().origin, None);
+    assert_eq!(test.wallet.staker_source(), &external);
+    assert_eq!(StakerKeySource::External(test.wallet.staker_key(0).unwrap()), external);
     assert!(coins.iter().all(|coin| coin.confirmations == 6));
 }
 
