@@ -203,9 +203,16 @@ impl Electrum {
             Ok(sent) => Err(self.misbehaving(format!("sent transaction {txid}, it answered {sent}"))),
             // Servers word it in their own ways when a transaction is known already: ask for it.
             Err(_) if matches!(self.raw_transaction(&txid), Ok(Some(_))) => Ok(txid),
-            Err(refusal) => Err(ChainError::Rejected { txid, reason: refusal.message }),
+            Err(refusal) => Err(ChainError::Rejected { txid, reason: rejection(&refusal.message) }),
         }
     }
+}
+
+/// The node's reason out of a server's words around it: an introduction, an empty line, the reason, and the
+/// whole transaction in brackets.
+fn rejection(message: &str) -> String {
+    let reason = message.split_once("\n\n").map_or(message, |(_, reason)| reason);
+    reason.split_once("\n[").map_or(reason, |(reason, _)| reason).trim().to_owned()
 }
 
 /// Whether trying again is in vain: a bad certificate stays one.
