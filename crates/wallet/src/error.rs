@@ -258,20 +258,12 @@ pub enum WalletError {
     },
 
     // Syncing.
-    /// The server is of another network.
-    #[error("server's genesis block is {found}, the wallet is for {wallet}")]
-    ServerNetwork {
-        /// The server's genesis block hash.
-        found: bitcoin::BlockHash,
-        /// The wallet's network.
-        wallet: Network,
-    },
+    /// The source of chain data failed, refused or misbehaved.
+    #[error(transparent)]
+    Chain(#[from] tapstake_chain::ChainError),
     /// An Electrum server failed or answered with an error.
     #[error("electrum server: {0}")]
     Electrum(Box<bdk_electrum::electrum_client::Error>),
-    /// A server sent what no server should.
-    #[error("server misbehaved: {0}")]
-    Misbehaved(String),
     /// A node failed or answered with an error.
     #[error("bitcoind: {0}")]
     Node(Box<bdk_bitcoind_rpc::bitcoincore_rpc::Error>),

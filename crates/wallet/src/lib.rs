@@ -61,7 +61,3 @@ pub use staker::StakerKeySource;
 pub use staker_key::{KeyOrigin, StakerKey, StakerKeyError};
 pub use sync::{Scan, SyncProgress, SyncReport};
 pub use wallet::{AddressEntry, Balance, Coin, CreateOptions, Origin, Wallet};
-
-/// The client libraries whose types appear in [`Wallet::sync_electrum`] and [`Wallet::sync_bitcoind`].
-pub use bdk_bitcoind_rpc::bitcoincore_rpc;
-pub use bdk_electrum::electrum_client;

@@ -1,16 +1,12 @@
 //! Following the chain, from an Electrum server or a bitcoind.
 
-use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bdk_bitcoind_rpc::Emitter;
-use bdk_bitcoind_rpc::bitcoincore_rpc::RpcApi;
-use bdk_electrum::BdkElectrumClient;
-use bdk_electrum::electrum_client::ElectrumApi;
+use bdk_electrum::{BdkElectrumClient, electrum_client};
 use bdk_wallet::Update;
-use bitcoin::constants::genesis_block;
 use bitcoin::{BlockHash, Transaction};
+use tapstake_chain::{Bitcoind, ChainSource, Electrum, SourceConfig, contained};
 
 use crate::error::WalletError;
 use crate::store::{Change, Meta};
@@ -57,30 +53,46 @@ pub struct SyncProgress {
 }
 
 impl Wallet {
+    /// Connects to whichever source is configured and syncs from it.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](tapstake_chain::connect), [`Wallet::sync_electrum`] and [`Wallet::sync_bitcoind`].
+    pub fn sync(
+        &mut self,
+        source: &SourceConfig,
+        scan: Scan,
+        progress: impl FnMut(SyncProgress),
+    ) -> Result<SyncReport, WalletError> {
+        match source {
+            SourceConfig::Electrum(config) => {
+                self.sync_electrum(&Electrum::connect(config, self.network())?, scan)
+            }
+            SourceConfig::Bitcoind(config) => {
+                self.sync_bitcoind(&Bitcoind::connect(config, self.network())?, progress)
+            }
+        }
+    }
+
     /// Syncs from an Electrum server.
     ///
     /// # Errors
     ///
-    /// [`WalletError::ServerNetwork`], [`WalletError::Electrum`], [`WalletError::Misbehaved`] if the client
-    /// library could not cope with an answer, [`WalletError::Disconnected`].
-    pub fn sync_electrum<E: ElectrumApi>(
-        &mut self,
-        client: E,
-        scan: Scan,
-    ) -> Result<SyncReport, WalletError> {
+    /// [`WalletError::WrongNetwork`], [`WalletError::Electrum`], [`WalletError::Chain`] (a misbehaving server
+    /// among them), [`WalletError::Disconnected`].
+    pub fn sync_electrum(&mut self, source: &Electrum, scan: Scan) -> Result<SyncReport, WalletError> {
+        self.check_network(source)?;
         let full = scan == Scan::Full || !self.meta.scanned;
         let before = self.bdk.transactions().count();
-        // electrum-client indexes into answers without looking at their length.
-        let update = contained(|| {
-            self.check_genesis(client.block_header(0)?.block_hash())?;
-            let client = BdkElectrumClient::new(client);
-            client.populate_tx_cache(self.bdk.tx_graph().full_txs().map(|tx| Arc::clone(&tx.tx)));
-            Ok(if full {
+        let client = BdkElectrumClient::new(source.bdk_client()?);
+        client.populate_tx_cache(self.bdk.tx_graph().full_txs().map(|tx| Arc::clone(&tx.tx)));
+        let update = contained(source.url(), || {
+            Ok::<_, electrum_client::Error>(if full {
                 Update::from(client.full_scan(self.bdk.start_full_scan(), STOP_GAP, BATCH, false)?)
             } else {
                 Update::from(client.sync(self.bdk.start_sync_with_revealed_spks(), BATCH, false)?)
             })
-        })?;
+        })??;
         self.bdk.apply_update(update).map_err(|error| WalletError::Disconnected(error.to_string()))?;
         self.finish_sync(before)
     }
@@ -90,23 +102,17 @@ impl Wallet {
     ///
     /// # Errors
     ///
-    /// [`WalletError::ServerNetwork`], [`WalletError::Node`] (a pruned block among them),
-    /// [`WalletError::Disconnected`].
-    pub fn sync_bitcoind<C>(
+    /// [`WalletError::WrongNetwork`], [`WalletError::Node`] (a pruned block among them),
+    /// [`WalletError::Chain`], [`WalletError::Disconnected`].
+    pub fn sync_bitcoind(
         &mut self,
-        client: C,
+        source: &Bitcoind,
         mut progress: impl FnMut(SyncProgress),
-    ) -> Result<SyncReport, WalletError>
-    where
-        C: Deref,
-        C::Target: RpcApi,
-    {
+    ) -> Result<SyncReport, WalletError> {
+        self.check_network(source)?;
         let before = self.bdk.transactions().count();
-        self.check_genesis(client.get_block_hash(0)?)?;
-        let height = |count: u64| {
-            u32::try_from(count).map_err(|_| WalletError::Misbehaved(format!("it has {count} blocks")))
-        };
-        let mut tip = height(client.get_block_count()?)?;
+        let client = source.rpc_client()?;
+        let mut tip = source.tip()?.height.to_u32();
         let unconfirmed: Vec<Arc<Transaction>> = self
             .bdk
             .transactions()
@@ -114,7 +120,7 @@ impl Wallet {
             .map(|tx| Arc::clone(&tx.tx_node.tx))
             .collect();
         let start = self.meta.birthday.min(tip);
-        let mut emitter = Emitter::new(&*client, self.bdk.latest_checkpoint(), start, unconfirmed);
+        let mut emitter = Emitter::new(&client, self.bdk.latest_checkpoint(), start, unconfirmed);
         while let Some(event) = emitter.next_block()? {
             let height = event.block_height();
             self.bdk
@@ -132,13 +138,9 @@ impl Wallet {
         self.finish_sync(before)
     }
 
-    fn check_genesis(&self, found: BlockHash) -> Result<(), WalletError> {
-        let wallet = self.network();
-        if found == genesis_block(wallet).block_hash() {
-            Ok(())
-        } else {
-            Err(WalletError::ServerNetwork { found, wallet })
-        }
+    fn check_network(&self, source: &dyn ChainSource) -> Result<(), WalletError> {
+        let (wallet, expected) = (self.network(), source.network());
+        if wallet == expected { Ok(()) } else { Err(WalletError::WrongNetwork { wallet, expected }) }
     }
 
     fn finish_sync(&mut self, before: usize) -> Result<SyncReport, WalletError> {
@@ -149,29 +151,5 @@ impl Wallet {
         let new_transactions = self.bdk.transactions().count().saturating_sub(before);
         tracing::debug!(height = tip.height(), new_transactions, "synced");
         Ok(SyncReport { height: tip.height(), hash: tip.hash(), new_transactions })
-    }
-}
-
-/// Runs `work`, and turns a panic in it into an error.
-fn contained<T>(work: impl FnOnce() -> Result<T, WalletError>) -> Result<T, WalletError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let words = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no reason given");
-        Err(WalletError::Misbehaved(format!("its answer made the client library panic: {words}")))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_over_a_bad_answer_is_an_error() {
-        let result: Result<(), _> = contained(|| panic!("range end index 80 out of range"));
-        let message = result.unwrap_err().to_string();
-        assert!(message.starts_with("server misbehaved") && message.contains("index 80"), "{message}");
     }
 }

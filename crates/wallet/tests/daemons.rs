@@ -4,8 +4,8 @@ mod common;
 
 use bitcoin::{Amount, Network};
 use common::{Staker, sat};
+use tapstake_chain::{BitcoindConfig, ChainSource, Electrum, ElectrumConfig};
 use tapstake_regtest::{Bitcoind, ElectrumX, anyone_can_spend};
-use tapstake_wallet::electrum_client::{Client, ElectrumApi};
 use tapstake_wallet::{Scan, SyncProgress, WalletError};
 
 fn pay(node: &Bitcoind, staker: &mut Staker, value: u64) {
@@ -17,8 +17,13 @@ fn mine(node: &Bitcoind, blocks: u32) {
     node.mine(blocks, &anyone_can_spend(node.network())).unwrap();
 }
 
+fn source(node: &Bitcoind) -> tapstake_chain::Bitcoind {
+    let config = BitcoindConfig::with_cookie(node.rpc_url(), node.cookie_file());
+    tapstake_chain::Bitcoind::connect(&config, node.network()).unwrap()
+}
+
 fn sync(staker: &mut Staker, node: &Bitcoind) {
-    staker.wallet.sync_bitcoind(node.rpc(), |_| {}).unwrap();
+    staker.wallet.sync_bitcoind(&source(node), |_| {}).unwrap();
 }
 
 #[test]
@@ -30,7 +35,10 @@ fn a_stake_is_made_found_by_its_descriptor_and_withdrawn() {
     assert_eq!(staker.wallet.balance().untrusted_pending, sat(1_000_000));
     mine(&node, 1);
     let mut seen = Vec::new();
-    staker.wallet.sync_bitcoind(node.rpc(), |SyncProgress { height, tip }| seen.push((height, tip))).unwrap();
+    staker
+        .wallet
+        .sync_bitcoind(&source(&node), |SyncProgress { height, tip }| seen.push((height, tip)))
+        .unwrap();
     assert_eq!(seen.last(), Some(&(node.height().unwrap(), node.height().unwrap())));
     assert_eq!(staker.wallet.balance().confirmed, sat(1_000_000));
 
@@ -75,13 +83,13 @@ fn electrumx_and_bitcoind_show_the_same_wallet() {
 
     let electrum = ElectrumX::start(&node).unwrap();
     electrum.sync(&node).unwrap();
-    let client = Client::new(&electrum.url()).unwrap();
+    let client = Electrum::connect(&ElectrumConfig::new(electrum.url()), Network::Regtest).unwrap();
     staker.wallet.sync_electrum(&client, Scan::Full).unwrap();
     assert_eq!(staker.wallet.balance(), balance);
     assert_eq!(staker.wallet.coins(), coins);
 
     let ready = staker.stake(400_000);
-    client.transaction_broadcast(ready.tx()).unwrap();
+    client.broadcast(ready.tx()).unwrap();
     mine(&node, 1);
     electrum.sync(&node).unwrap();
     staker.wallet.sync_electrum(&client, Scan::Auto).unwrap();
@@ -113,7 +121,10 @@ fn a_wallet_on_a_local_signet_syncs_and_a_regtest_wallet_is_refused_there() {
     sync(&mut staker, &node);
     assert_eq!(staker.wallet.balance().confirmed, sat(70_000));
     let mut other = Staker::new(Network::Regtest);
-    let error = other.wallet.sync_bitcoind(node.rpc(), |_| {}).unwrap_err();
-    assert!(matches!(error, WalletError::ServerNetwork { wallet: Network::Regtest, .. }), "{error}");
+    let error = other.wallet.sync_bitcoind(&source(&node), |_| {}).unwrap_err();
+    assert!(
+        matches!(error, WalletError::WrongNetwork { wallet: Network::Regtest, expected: Network::Signet }),
+        "{error}"
+    );
     assert_eq!(other.wallet.balance().total(), Amount::ZERO);
 }

@@ -4,13 +4,13 @@ mod common;
 
 use bitcoin::{Amount, Network};
 use common::{Staker, sat};
+use tapstake_chain::{ChainError, ChainSource, Electrum, ElectrumConfig, SourceConfig};
 use tapstake_devnet::{Config, Devnet};
-use tapstake_wallet::electrum_client::{Client, ElectrumApi};
 use tapstake_wallet::{Scan, SeedPhrase, WalletError};
 
-fn start() -> (Devnet, Client) {
+fn start() -> (Devnet, Electrum) {
     let devnet = Devnet::start(&Config::default()).unwrap();
-    let client = Client::new(&devnet.electrum_url()).unwrap();
+    let client = Electrum::connect(&ElectrumConfig::new(devnet.electrum_url()), Network::Regtest).unwrap();
     (devnet, client)
 }
 
@@ -19,7 +19,7 @@ fn pay(devnet: &Devnet, staker: &mut Staker, value: u64) {
     devnet.fund(&address.script_pubkey(), sat(value)).unwrap();
 }
 
-fn sync(staker: &mut Staker, client: &Client) -> tapstake_wallet::SyncReport {
+fn sync(staker: &mut Staker, client: &Electrum) -> tapstake_wallet::SyncReport {
     staker.wallet.sync_electrum(client, Scan::Auto).unwrap()
 }
 
@@ -54,7 +54,7 @@ fn a_stake_is_made_survives_a_restart_and_is_withdrawn_as_rehearsed() {
     sync(&mut staker, &client);
 
     let ready = staker.stake(600_000);
-    let txid = client.transaction_broadcast(ready.tx()).unwrap();
+    let txid = client.broadcast(ready.tx()).unwrap();
     assert_eq!(txid, ready.stake().outpoint().txid);
     // The process is killed before it can note the broadcast: the coins stay locked, and a sync finds it.
     let mut staker = staker.restart();
@@ -68,9 +68,9 @@ fn a_stake_is_made_survives_a_restart_and_is_withdrawn_as_rehearsed() {
     // One block too early the rehearsed withdrawal is refused, then it is accepted.
     let withdrawal = ready.rehearsed_withdrawal().unwrap();
     devnet.mine(19).unwrap();
-    assert!(client.transaction_broadcast(withdrawal).is_err());
+    assert!(client.broadcast(withdrawal).is_err());
     devnet.mine(1).unwrap();
-    client.transaction_broadcast(withdrawal).unwrap();
+    client.broadcast(withdrawal).unwrap();
     devnet.mine(1).unwrap();
     sync(&mut staker, &client);
     assert_eq!(staker.wallet.balance().confirmed, change + withdrawal.output[0].value);
@@ -85,7 +85,7 @@ fn a_stake_is_withdrawn_from_sheet_and_seed_after_everything_else_is_lost() {
     sync(&mut staker, &client);
     let ready = staker.stake(600_000);
     let json = staker.sheet(&ready).to_json();
-    client.transaction_broadcast(ready.tx()).unwrap();
+    client.broadcast(ready.tx()).unwrap();
     devnet.mine(20).unwrap();
 
     let sheet = tapstake_wallet::RecoverySheet::from_json(&staker.secp, json.as_bytes()).unwrap();
@@ -95,7 +95,7 @@ fn a_stake_is_withdrawn_from_sheet_and_seed_after_everything_else_is_lost() {
     let keypair = staker.wallet.signer(None).unwrap().keypair_of(&sheet.facts().staker).unwrap();
     let signatures = [withdrawal.spends()[0].sign(&staker.secp, keypair.keypair(), &[0; 32])];
     let tx = withdrawal.finish(&staker.secp, &[signatures.into_iter().collect()]).unwrap();
-    client.transaction_broadcast(&tx).unwrap();
+    client.broadcast(&tx).unwrap();
 }
 
 #[test]
@@ -135,9 +135,25 @@ fn a_reorganisation_is_followed() {
 }
 
 #[test]
-fn a_server_of_another_network_is_refused() {
+fn a_source_of_another_network_is_refused() {
     let (_devnet, client) = start();
     let mut staker = Staker::new(Network::Signet);
     let error = staker.wallet.sync_electrum(&client, Scan::Auto).unwrap_err();
-    assert!(matches!(error, WalletError::ServerNetwork { wallet: Network::Signet, .. }), "{error}");
+    assert!(
+        matches!(error, WalletError::WrongNetwork { wallet: Network::Signet, expected: Network::Regtest }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_configured_source_is_connected_to_and_synced_from() {
+    let (devnet, _) = start();
+    let mut staker = Staker::new(Network::Regtest);
+    pay(&devnet, &mut staker, 70_000);
+    devnet.mine(1).unwrap();
+    let config = SourceConfig::Electrum(ElectrumConfig::new(devnet.electrum_url()));
+    staker.wallet.sync(&config, Scan::Auto, |_| {}).unwrap();
+    assert_eq!(staker.wallet.balance().confirmed, sat(70_000));
+    let error = Staker::new(Network::Signet).wallet.sync(&config, Scan::Auto, |_| {}).unwrap_err();
+    assert!(matches!(error, WalletError::Chain(ChainError::WrongNetwork { .. })), "{error}");
 }

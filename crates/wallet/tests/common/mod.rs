@@ -1,4 +1,5 @@
 //! A staker with a wallet, for stories on a chain.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use bitcoin::secp256k1::{All, Secp256k1};
 use bitcoin::{Amount, FeeRate, Network};
@@ -11,29 +12,29 @@ use tapstake_wallet::{
 };
 use tempfile::TempDir;
 
-pub struct Staker {
-    pub wallet: Wallet,
-    pub params: StakingParams,
-    pub terms: StakeTerms,
-    pub secp: Secp256k1<All>,
+pub(crate) struct Staker {
+    pub(crate) wallet: Wallet,
+    pub(crate) params: StakingParams,
+    pub(crate) terms: StakeTerms,
+    pub(crate) secp: Secp256k1<All>,
     folder: TempDir,
 }
 
-pub fn rate(sat_per_vb: u64) -> FeeRate {
+pub(crate) fn rate(sat_per_vb: u64) -> FeeRate {
     FeeRate::from_sat_per_vb(sat_per_vb).unwrap()
 }
 
-pub fn sat(value: u64) -> Amount {
+pub(crate) fn sat(value: u64) -> Amount {
     Amount::from_sat(value)
 }
 
 impl Staker {
     /// A staker with a fresh seed, who stakes for the shortest time there is, 20 blocks.
-    pub fn new(network: Network) -> Self {
+    pub(crate) fn new(network: Network) -> Self {
         Self::with_phrase(network, SeedPhrase::generate(12).unwrap())
     }
 
-    pub fn with_phrase(network: Network, phrase: SeedPhrase) -> Self {
+    pub(crate) fn with_phrase(network: Network, phrase: SeedPhrase) -> Self {
         let secp = Secp256k1::new();
         let folder = tempfile::tempdir().unwrap();
         let origin = Origin::seed(phrase);
@@ -47,7 +48,7 @@ impl Staker {
     }
 
     /// The process dies and another one opens the wallet.
-    pub fn restart(self) -> Self {
+    pub(crate) fn restart(self) -> Self {
         let network = self.wallet.network();
         drop(self.wallet);
         let wallet = Wallet::open(&self.folder.path().join("wallet"), network).unwrap();
@@ -55,7 +56,7 @@ impl Staker {
     }
 
     /// Funds, locks, rehearses and signs.
-    pub fn stake(&mut self, value: u64) -> ReadyStake {
+    pub(crate) fn stake(&mut self, value: u64) -> ReadyStake {
         let plan = StakePlan {
             params: &self.params,
             terms: &self.terms,
@@ -72,7 +73,7 @@ impl Staker {
         pending.sign(&self.wallet, &signer, Exit::Rehearsed(exit)).unwrap()
     }
 
-    pub fn sheet(&self, ready: &ReadyStake) -> RecoverySheet {
+    pub(crate) fn sheet(&self, ready: &ReadyStake) -> RecoverySheet {
         let facts = StakeFacts {
             network: self.wallet.network(),
             params_version: self.params.version,
