@@ -84,7 +84,10 @@ pub(crate) fn answer(error: &clap::Error) -> ExitCode {
         std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json" || arg == "--json=true");
     if json {
         let text = error.render().to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        // What follows the first empty line is how to use the command.
+        let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
+        let message = lines.collect::<Vec<_>>().join(" ");
+        let message = message.trim_start_matches("error: ");
         let next = "see tapstake --help";
         output::to_stdout(&output::json(
             &json!({"error": {"kind": "usage", "message": message, "next": next}}),

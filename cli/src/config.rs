@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use tapstake_chain::SourceConfig;
 
 use crate::args::Global;
 use crate::error::{Context, Error, Result};
@@ -15,6 +16,7 @@ pub(crate) struct Settings {
     pub(crate) json: Option<bool>,
     pub(crate) network: Option<NetworkName>,
     pub(crate) params: Option<ParamsSource>,
+    pub(crate) source: Option<SourceConfig>,
     data_dir: Option<PathBuf>,
 }
 
@@ -27,6 +29,7 @@ struct File {
     network: Option<NetworkName>,
     params: Option<String>,
     data_dir: Option<PathBuf>,
+    source: Option<SourceConfig>,
 }
 
 impl Settings {
@@ -51,6 +54,7 @@ impl Settings {
             json: global.json.or(file.json),
             network: global.network.or(file.network),
             params: global.params.clone().or(in_file.map(|params| params.relative_to(&folder))),
+            source: file.source,
             data_dir: global.data_dir.clone().or(file.data_dir.map(|path| folder.join(path))),
         })
     }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bitcoin::block::Header;
+use bitcoin::consensus::deserialize;
 use bitcoin::hex::DisplayHex;
 use bitcoin::{BlockHash, Network};
 use clap::Subcommand;
@@ -72,7 +74,13 @@ pub(crate) fn refusal(error: HeaderError) -> Error {
     Error::verification(error.rule().name(), error).at_height(height)
 }
 
-fn now() -> u32 {
+/// A header from its 80 bytes.
+pub(crate) fn from_raw(raw: &[u8; 80]) -> Header {
+    deserialize(raw).expect("any 80 bytes decode as a header")
+}
+
+/// This machine's clock, in seconds since 1970.
+pub(crate) fn now() -> u32 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |duration| duration.as_secs());
     u32::try_from(since_1970).unwrap_or(u32::MAX)
 }

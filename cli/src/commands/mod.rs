@@ -12,10 +12,13 @@ use crate::session::Session;
 mod completions;
 mod headers;
 mod params;
+mod proof;
+mod prove;
 mod scan;
 mod script;
 mod terms;
 mod tx;
+mod verify;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -27,6 +30,10 @@ pub(crate) enum Command {
     Tx(tx::Command),
     /// Find every stake in a raw block
     Scan(scan::Args),
+    /// Prove that a stake is on Bitcoin
+    Prove(prove::Args),
+    /// Check a proof of a stake
+    Verify(verify::Args),
     /// Check block headers
     #[command(subcommand)]
     Headers(headers::Command),
@@ -43,6 +50,8 @@ impl Command {
             Command::Script(command) => script::run(command, session),
             Command::Tx(command) => tx::run(command, session),
             Command::Scan(args) => scan::run(args, session),
+            Command::Prove(args) => prove::run(args, session),
+            Command::Verify(args) => verify::run(args, session),
             Command::Headers(command) => headers::run(command, session),
             Command::Params(command) => params::run(command, session),
             Command::Completions(args) => completions::run(args, session),

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use bitcoin::{Block, BlockHash, OutPoint, Txid, XOnlyPublicKey};
 use serde::Serialize;
-use tapstake_params::{Height, Timelock, Window};
+use tapstake_params::{Height, Timelock};
 use tapstake_script::{Scanned, ScannedStake, StakeFault, scan_transaction};
 
+use crate::commands::verify::cap_name;
 use crate::error::{Context, Result};
 use crate::input;
 use crate::network::NetworkName;
@@ -116,11 +117,7 @@ impl Found {
             params_version: stake.params_version,
             valid: stake.out_of_bounds.is_none(),
             reason: stake.out_of_bounds.map(|bound| bound.to_string()),
-            cap: match stake.window {
-                Window::Within => "within",
-                Window::Over => "over",
-                Window::Unknown => "unknown",
-            },
+            cap: cap_name(stake.window),
         }
     }
 }

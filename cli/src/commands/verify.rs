@@ -1,0 +1,255 @@
+//! `tapstake verify`
+
+use std::path::PathBuf;
+
+use bitcoin::block::Header;
+use bitcoin::constants::genesis_block;
+use bitcoin::hex::FromHex;
+use bitcoin::{BlockHash, CompactTarget, Network, OutPoint, Work, XOnlyPublicKey};
+use serde::Serialize;
+use tapstake_params::{Height, Timelock, Window};
+use tapstake_verifier::headers::{Anchor, HeaderChain};
+use tapstake_verifier::{
+    Depth, IncludedStake, Policy, Registration, StakeProof, Status, VerifyError, verify,
+    verify_with_own_headers,
+};
+
+use crate::commands::headers::{self, now, refusal};
+use crate::commands::proof;
+use crate::error::{Context, Error, Result};
+use crate::input;
+use crate::network::NetworkName;
+use crate::output::{Show, facts};
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The proof, as JSON or in the compact binary form; - for stdin
+    proof: PathBuf,
+    /// A block that you trust: it must be in the chain that the proof is judged by
+    #[arg(long, value_name = "HEIGHT:HASH", value_parser = anchor_arg)]
+    anchor: Option<(Height, BlockHash)>,
+    /// A file with the headers of the chain, 80 bytes each, that the proof is judged by instead of its own
+    #[arg(long, value_name = "FILE")]
+    headers: Option<PathBuf>,
+    /// The least confirmations, tip - height + 1 [default: 10 on mainnet, else 1]
+    #[arg(long, value_name = "N")]
+    min_confirmations: Option<u32>,
+    /// The least work of a proof's own headers from its block on, 32 bytes of hex or fewer
+    /// [default: on mainnet that of the least confirmations at half of 2025's difficulty, else none]
+    #[arg(long, value_name = "HEX", value_parser = work_arg, conflicts_with = "headers")]
+    min_work: Option<Work>,
+    /// How far below its block a stake may claim to have been registered
+    #[arg(long, value_name = "BLOCKS", default_value_t = 0)]
+    max_registration_gap: u32,
+    /// Also refuse a stake that is past its time at the tip
+    #[arg(long)]
+    require_active: bool,
+    /// Also refuse headers more than two hours ahead of this machine's clock
+    #[arg(long)]
+    clock: bool,
+}
+
+fn anchor_arg(text: &str) -> Result<(Height, BlockHash), String> {
+    let (height, hash) = text.split_once(':').ok_or("give HEIGHT:HASH")?;
+    let height = height.parse().map_err(|error| format!("height: {error}"))?;
+    Ok((height, hash.parse().map_err(|error| format!("hash: {error}"))?))
+}
+
+fn work_arg(text: &str) -> Result<Work, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let padded = format!("{digits:0>64}");
+    <[u8; 32]>::from_hex(&padded).map(Work::from_be_bytes).map_err(|error| error.to_string())
+}
+
+pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
+    let schedule = session.schedule()?;
+    let network = schedule.network();
+    let proof = proof::read(&args.proof)?;
+    let confirmations = args.min_confirmations.unwrap_or(if network == Network::Bitcoin { 10 } else { 1 });
+    let policy = Policy {
+        max_registration_gap: args.max_registration_gap,
+        now: args.clock.then(now),
+        own_headers: Some(args.least_work(network, &proof, confirmations)),
+        ..Policy::new(Depth::Confirmations(confirmations))
+    };
+    let verdict = if args.headers.is_some() {
+        let chain = args.chain(network, &proof, policy.now)?;
+        verify(&session.secp, &proof, &chain, &schedule, &policy)
+    } else {
+        verify_with_own_headers(&session.secp, &proof, args.anchor, &schedule, &policy)
+    };
+    let stake = verdict.map_err(refused)?;
+    if args.require_active {
+        stake.require_active().map_err(|expired| Error::verification(expired.rule().name(), expired))?;
+    }
+    session.out.show(&Report::new(&stake));
+    Ok(())
+}
+
+impl Args {
+    /// What the headers that a proof brings must weigh: the price of forging them.
+    fn least_work(&self, network: Network, proof: &StakeProof, confirmations: u32) -> Work {
+        if let Some(work) = self.min_work {
+            return work;
+        }
+        // A trusted block that confirms the stake deep enough leaves nothing to forge.
+        let trusted = self.anchor.map_or(0, |(height, _)| proof.inclusion_height.confirmations(height));
+        match network {
+            Network::Bitcoin if trusted < confirmations => {
+                Policy::work_of_blocks(CompactTarget::from_consensus(MAINNET_FLOOR_BITS), confirmations)
+            }
+            _ => Work::from_be_bytes([0; 32]),
+        }
+    }
+
+    /// The chain of the file's headers: from the genesis block or, if they start above it, from where the proof says its
+    /// block is.
+    fn chain(&self, network: Network, proof: &StakeProof, now: Option<u32>) -> Result<HeaderChain> {
+        let Some(path) = &self.headers else { return Err(Error::usage("no headers given")) };
+        let raw = input::bytes(path)?;
+        let all: Vec<Header> =
+            headers::split(&raw).context(path.display())?.iter().map(headers::from_raw).collect();
+        let anchor = anchor_of(network, proof, &all)?;
+        let mut chain = HeaderChain::new(anchor, 0);
+        match now {
+            Some(now) => chain.extend_at(&all[1..], now),
+            None => chain.extend(&all[1..]),
+        }
+        .map_err(refusal)?;
+        if let Some((height, expected)) = self.anchor {
+            let found = chain.hash_at(height);
+            if found != Some(expected) {
+                return Err(refused(VerifyError::TrustedBlock { height, expected, found }));
+            }
+        }
+        Ok(chain)
+    }
+}
+
+/// Difficulty 5.6e13, that of late 2023: every block with Babylon's stakes is above it.
+const MAINNET_FLOOR_BITS: u32 = 0x1705_0000;
+
+fn anchor_of(network: Network, proof: &StakeProof, headers: &[Header]) -> Result<Anchor> {
+    if headers[0] == genesis_block(network).header {
+        return Ok(Anchor::genesis(network));
+    }
+    let above = headers.iter().position(|header| *header == proof.header);
+    let above = above.and_then(|above| u32::try_from(above).ok());
+    let start = above.and_then(|above| proof.inclusion_height.checked_sub(above)).ok_or_else(|| {
+        let (height, claimed) = (proof.inclusion_height, proof.block_hash());
+        refused(VerifyError::NotInChain { height, claimed, found: None })
+    })?;
+    Anchor::new(network, start, headers[0], Work::from_be_bytes([0; 32]), Vec::new())
+        .map_err(|error| refusal(error.into()))
+}
+
+fn refused(error: VerifyError) -> Error {
+    let next = match &error {
+        VerifyError::NoOwnHeaders => Some("give --headers FILE, or have the proof made with headers"),
+        VerifyError::Network { .. } => Some("give the --network and --params that the stake is meant for"),
+        VerifyError::Depth { .. } => Some("wait for more blocks, and give newer headers"),
+        _ => None,
+    };
+    let refusal = Error::verification(error.rule().name(), error);
+    match next {
+        Some(next) => refusal.next(next),
+        None => refusal,
+    }
+}
+
+/// A stake that is on Bitcoin.
+#[derive(Debug, Serialize)]
+struct Report {
+    verdict: String,
+    status: &'static str,
+    network: NetworkName,
+    outpoint: OutPoint,
+    /// In sat.
+    value: u64,
+    staker: XOnlyPublicKey,
+    providers: Vec<XOnlyPublicKey>,
+    covenant: Vec<XOnlyPublicKey>,
+    quorum: usize,
+    staking_time: Timelock,
+    unbonding_time: Timelock,
+    registration: Registration,
+    params_version: u32,
+    cap: Option<&'static str>,
+    inclusion_height: Height,
+    block: BlockHash,
+    tip_height: Height,
+    tip: BlockHash,
+    confirmations: u32,
+    expires_at: Height,
+}
+
+impl Report {
+    fn new(stake: &IncludedStake) -> Self {
+        let terms = stake.terms();
+        let parties = &terms.parties;
+        let (tip_height, tip) = stake.tip();
+        Report {
+            verdict: stake.to_string(),
+            status: match stake.status() {
+                Status::Active => "active",
+                Status::Expired => "expired",
+            },
+            network: stake.network().into(),
+            outpoint: stake.outpoint(),
+            value: stake.value().to_sat(),
+            staker: parties.staker(),
+            providers: parties.providers().keys().to_vec(),
+            covenant: parties.covenant().keys().to_vec(),
+            quorum: parties.covenant().threshold(),
+            staking_time: terms.staking_time,
+            unbonding_time: terms.unbonding_time,
+            registration: stake.registration(),
+            params_version: stake.params_version(),
+            cap: stake.cap().map(cap_name),
+            inclusion_height: stake.inclusion_height(),
+            block: stake.block_hash(),
+            tip_height,
+            tip,
+            confirmations: stake.confirmations(),
+            expires_at: stake.expires_at(),
+        }
+    }
+}
+
+/// Whether a version's cap leaves room, in a word.
+pub(crate) const fn cap_name(window: Window) -> &'static str {
+    match window {
+        Window::Within => "within",
+        Window::Over => "over",
+        Window::Unknown => "unknown",
+    }
+}
+
+impl Show for Report {
+    fn text(&self) -> String {
+        let mut lines = vec![
+            ("verdict", self.verdict.clone()),
+            ("status", self.status.into()),
+            ("network", self.network.to_string()),
+            ("stake", self.outpoint.to_string()),
+            ("value", format!("{} sat", self.value)),
+            ("staker", self.staker.to_string()),
+        ];
+        lines.extend(self.providers.iter().map(|key| ("provider", key.to_string())));
+        lines.extend([
+            ("covenant", format!("{} of {}", self.quorum, self.covenant.len())),
+            ("staking time", format!("{} blocks", self.staking_time)),
+            ("unbonding time", format!("{} blocks", self.unbonding_time)),
+            ("parameters", format!("version {}", self.params_version)),
+            ("block", format!("{} at height {}", self.block, self.inclusion_height)),
+            ("tip", format!("{} at height {}", self.tip, self.tip_height)),
+            ("confirmations", self.confirmations.to_string()),
+            ("active until", format!("height {}", self.expires_at)),
+        ]);
+        if let Some(cap) = self.cap {
+            lines.push(("cap", cap.into()));
+        }
+        facts(lines)
+    }
+}
