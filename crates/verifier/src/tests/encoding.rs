@@ -231,7 +231,7 @@ prop_compose! {
                 script_pubkey: ScriptBuf::from_bytes(script),
             })
             .collect();
-        let mut txs: Vec<_> = (0..count as u32).map(filler).collect();
+        let mut txs: Vec<_> = (0..).map(filler).take(count).collect();
         txs[0] = coinbase(7);
         txs[count / 2] = tx(vout, outputs);
         let mut claim = claim();

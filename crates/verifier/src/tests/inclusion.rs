@@ -30,7 +30,7 @@ fn a_stake_in_blocks_of_every_shape_verifies() {
     for count in [2, 3, 4, 5, 7, 8, 9, 33, 100] {
         for index in [1, count / 2, count - 1] {
             let index = index.max(1);
-            let mut txs: alloc::vec::Vec<_> = (100..100 + count as u32).map(filler).collect();
+            let mut txs: alloc::vec::Vec<_> = (100..).map(filler).take(count).collect();
             txs[0] = coinbase(HEIGHT);
             txs[index] = staking_tx();
             let included = World::with_block(&txs, index).verify();
@@ -219,14 +219,15 @@ fn a_height_pushed_in_more_bytes_than_needed_is_another_height() {
 
 #[test]
 fn heights_up_to_16_are_opcodes() {
-    for height in [1, 2, 16, 17] {
+    for byte in [1u8, 2, 16, 17] {
+        let height = u32::from(byte);
         let mut txs = block_of_seven();
         txs[0] = coinbase(height);
-        let expected: &[u8] = if height > 16 { &[1, 17] } else { &[0x50 + height as u8] };
+        let expected: &[u8] = if height > 16 { &[1, 17] } else { &[0x50 + byte] };
         assert!(txs[0].input[0].script_sig.as_bytes().starts_with(expected));
         assert!(World::with_block_at(height, &txs, 4).verify().is_ok(), "height {height}");
 
-        let pushed = PushBytesBuf::from([height as u8]);
+        let pushed = PushBytesBuf::from([byte]);
         txs[0].input[0].script_sig = Script::builder().push_slice(pushed).push_slice([0; 9]).into_script();
         let is_minimal = height > 16;
         assert_eq!(World::with_block_at(height, &txs, 4).verify().is_ok(), is_minimal, "height {height}");
