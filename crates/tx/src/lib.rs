@@ -10,7 +10,8 @@
 //! Each is checked in both directions: what is built here keeps every rule, and what others built is taken
 //! only through `check`, which names the rule it breaks. A [`LeafSpend`] is one input on its way through one
 //! leaf: it gives the digest to sign (BIP-0341), puts signatures into a witness in the order of the script, and
-//! checks a finished witness. [`psbt`] carries the same to signers elsewhere (BIP-0174, BIP-0371).
+//! checks a finished witness. [`psbt`] carries the same to signers elsewhere (BIP-0174, BIP-0371), and
+//! [`inspect`](mod@inspect) says of any transaction what it is.
 //!
 //! ```
 //! use bitcoin::key::{Keypair, Secp256k1};
@@ -52,6 +53,7 @@ extern crate std;
 
 mod coin;
 mod fee;
+pub mod inspect;
 pub mod psbt;
 mod shape;
 mod slashing;
@@ -62,6 +64,7 @@ mod withdrawal;
 
 pub use coin::{Coin, Slashable, Stake};
 pub use fee::{FeeRateError, MAX_FEE_RATE, MIN_FEE_RATE, check_fee_rate};
+pub use inspect::{Inspection, inspect};
 pub use shape::ShapeError;
 pub use slashing::{SlashingError, SlashingTx};
 pub use spend::{LeafSpend, Signatures, SpendError, WitnessError};

@@ -320,7 +320,11 @@ fn commits_to<C: Verification>(secp: &Secp256k1<C>, prevout: &TxOut, leaf: &Leaf
         })
 }
 
-fn check_timelock(version: Version, sequence: Sequence, timelock: Timelock) -> Result<(), SpendError> {
+pub(crate) fn check_timelock(
+    version: Version,
+    sequence: Sequence,
+    timelock: Timelock,
+) -> Result<(), SpendError> {
     // Nodes read the version as unsigned (BIP-0068): a negative one counts as large.
     if matches!(version.0, 0 | 1) {
         return Err(SpendError::Version { actual: version.0 });

@@ -8,7 +8,7 @@ use bitcoin::secp256k1::{Secp256k1, Verification};
 use bitcoin::sighash::SighashCache;
 use bitcoin::transaction::Version;
 use bitcoin::{Amount, FeeRate, OutPoint, ScriptBuf, Transaction, TxIn, TxOut, Weight, Witness};
-use tapstake_params::{DustError, Timelock, check_not_dust};
+use tapstake_params::{DustError, Height, Timelock, check_not_dust};
 use tapstake_script::{LeafName, StakeOutput};
 
 use crate::coin::Coin;
@@ -65,6 +65,16 @@ pub enum WithdrawalError {
         /// The weight, in weight units.
         weight: u64,
     },
+    /// The timelock has not run out.
+    #[error("output {outpoint} is withdrawn from height {mature} on, the next block is {next}")]
+    Immature {
+        /// The output.
+        outpoint: OutPoint,
+        /// The height of the first block that a withdrawal can be in.
+        mature: Height,
+        /// The height of the next block.
+        next: Height,
+    },
     /// Not one set of signatures for each input.
     #[error("signatures for {given} inputs given, {inputs} needed")]
     Signatures {
@@ -103,10 +113,27 @@ impl Withdrawable {
         self.coin.value
     }
 
-    /// The confirmations its transaction needs before a withdrawal can be in the next block: a withdrawal may
-    /// be in the block `timelock` above the output's own.
+    /// The timelock: a withdrawal may be in the block so many above the output's own.
     pub const fn timelock(&self) -> Timelock {
         self.time
+    }
+
+    /// The height of the first block that can hold a withdrawal of this output from the block at `included`.
+    pub fn mature_at(&self, included: Height) -> Height {
+        included.saturating_add(self.time.blocks().into())
+    }
+
+    /// Checks that the block after `tip` can hold a withdrawal of this output from the block at `included`.
+    ///
+    /// # Errors
+    ///
+    /// [`WithdrawalError::Immature`] if it is too early: nodes call such a transaction not final (BIP-0068).
+    pub fn check_mature(&self, included: Height, tip: Height) -> Result<(), WithdrawalError> {
+        let (mature, next) = (self.mature_at(included), tip.saturating_add(1));
+        if next < mature {
+            return Err(WithdrawalError::Immature { outpoint: self.outpoint(), mature, next });
+        }
+        Ok(())
     }
 
     /// The output with its leaves.

@@ -6,7 +6,7 @@ mod common;
 use bitcoin::transaction::Version;
 use bitcoin::{Amount, FeeRate, ScriptBuf, Sequence, TxOut, WPubkeyHash};
 use common::{World, consensus, keypair, outpoint, world};
-use tapstake_params::DustError;
+use tapstake_params::{DustError, Height};
 use tapstake_tx::{
     Coin, FeeRateError, MAX_FEE_RATE, Signatures, SlashingTx, Stake, Withdrawable, Withdrawal,
     WithdrawalError, WitnessError,
@@ -163,4 +163,18 @@ fn a_withdrawable_says_where_it_lies_and_when_it_is_free() {
     assert_eq!(withdrawal.prevouts(), outputs);
     assert_eq!(withdrawal.coins(), coins);
     assert_eq!(withdrawal.tx().input[0].previous_output, outpoint(7));
+}
+
+#[test]
+fn a_withdrawal_one_block_too_early_is_refused() {
+    let world = world(1, (3, 5));
+    let coin: Withdrawable = world.stake.coin().into();
+    let (included, mature) = (Height::new(500), Height::new(1_500));
+    assert_eq!(coin.mature_at(included), mature);
+    // The block after the tip is the one that would hold it.
+    assert_eq!(coin.check_mature(included, Height::new(1_499)), Ok(()));
+    let next = Height::new(1_499);
+    let error = WithdrawalError::Immature { outpoint: outpoint(7), mature, next };
+    assert_eq!(coin.check_mature(included, Height::new(1_498)), Err(error.clone()));
+    assert!(error.to_string().ends_with("is withdrawn from height 1500 on, the next block is 1499"));
 }
