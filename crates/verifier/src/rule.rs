@@ -1,6 +1,6 @@
 use core::fmt;
 
-/// A rule of verification, by the number it has in `docs/verification.md` and a stable name.
+/// A rule of verification, by the number it has in `docs/proof-format.md` and a stable name.
 ///
 /// Every rejection belongs to exactly one rule. Rules 15 to 17 (the delegation's signatures and its
 /// providers) are no part of an [`IncludedStake`](crate::IncludedStake) and therefore not listed.
