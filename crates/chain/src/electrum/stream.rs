@@ -60,15 +60,29 @@ impl Stream {
         }
     }
 
+    /// Whether bytes arrive within this time. May say no for bytes that TLS has taken in already.
+    pub(super) fn wait_readable(&self, pause: Duration) -> io::Result<bool> {
+        let tcp = self.tcp();
+        tcp.set_read_timeout(Some(remaining(self.deadline)?.min(pause)))?;
+        match tcp.peek(&mut [0]) {
+            Ok(_) => Ok(true),
+            Err(error) if is_timeout(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Lets the socket wait no longer than the deadline.
     fn arm(&self) -> io::Result<()> {
         let left = remaining(self.deadline)?;
-        let tcp = match &self.inner {
+        self.tcp().set_read_timeout(Some(left))?;
+        self.tcp().set_write_timeout(Some(left))
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.inner {
             Inner::Plain(tcp) => tcp,
             Inner::Tls(stream) => &stream.sock,
-        };
-        tcp.set_read_timeout(Some(left))?;
-        tcp.set_write_timeout(Some(left))
+        }
     }
 }
 
@@ -115,10 +129,11 @@ fn timed_out() -> io::Error {
 
 /// A socket's timeout reads "resource temporarily unavailable", which tells nobody anything.
 fn say_timeout(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => timed_out(),
-        _ => error,
-    }
+    if is_timeout(&error) { timed_out() } else { error }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 fn dial(address: (&str, u16), deadline: Instant) -> io::Result<TcpStream> {

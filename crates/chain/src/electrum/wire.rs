@@ -1,6 +1,7 @@
 //! The Electrum protocol on one connection: a line of JSON out, a line of JSON back.
 
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};
+use std::slice::Iter;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,6 +15,15 @@ const MAX_LINE: u64 = 16 << 20;
 const MAX_STRAY_LINES: usize = 1_000;
 /// The protocol versions we speak.
 const VERSIONS: [&str; 2] = ["1.4", "1.6"];
+
+/// After how long without an answer the server is nudged, each once in a call.
+///
+/// ElectrumX 2 holds back small answers, up to a second, until it has 1,024 bytes to send: against those who
+/// count bytes on the line. Whoever asks one small question after the other would wait a second for each.
+const NUDGE_AFTER: [Duration; 3] =
+    [Duration::from_millis(40), Duration::from_millis(80), Duration::from_millis(160)];
+/// A cheap question with more than 1,024 bytes of answer, eight headers, which nobody reads.
+const NUDGE: (&str, [u32; 2]) = ("blockchain.block.headers", [0, 8]);
 
 /// An error that the server answers with.
 #[derive(Debug, Clone)]
@@ -76,18 +86,16 @@ impl Wire {
         let first = self.next_id;
         let mut text = Vec::new();
         for (method, params) in calls {
-            let request = json!({ "jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params });
-            text.extend_from_slice(request.to_string().as_bytes());
-            text.push(b'\n');
-            self.next_id += 1;
+            self.write_call(&mut text, method, params);
         }
-        self.stream.get_mut().write_all(&text)?;
-        self.stream.get_mut().flush()?;
+        self.send(&text)?;
 
         let mut answers: Vec<Option<Result<Value, Refusal>>> = vec![None; calls.len()];
         let mut missing = calls.len();
         let mut stray = 0;
+        let mut nudges = NUDGE_AFTER.iter();
         while missing > 0 {
+            self.nudge(&mut nudges)?;
             let mut message = self.read_message()?;
             // An answer to none of our calls is a notification, or a late answer.
             let slot = message["id"]
@@ -106,6 +114,32 @@ impl Wire {
             }
         }
         Ok(answers.into_iter().flatten().collect())
+    }
+
+    fn write_call(&mut self, text: &mut Vec<u8>, method: &str, params: &Value) {
+        let request = json!({ "jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params });
+        text.extend_from_slice(request.to_string().as_bytes());
+        text.push(b'\n');
+        self.next_id += 1;
+    }
+
+    fn send(&mut self, text: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(text)?;
+        self.stream.get_mut().flush()
+    }
+
+    /// Asks for more than is wanted while nothing comes, see [`NUDGE_AFTER`].
+    fn nudge(&mut self, after: &mut Iter<'_, Duration>) -> io::Result<()> {
+        while self.stream.buffer().is_empty() {
+            let Some(pause) = after.next() else { return Ok(()) };
+            if self.stream.get_ref().wait_readable(*pause)? {
+                return Ok(());
+            }
+            let mut text = Vec::new();
+            self.write_call(&mut text, NUDGE.0, &json!(NUDGE.1));
+            self.send(&text)?;
+        }
+        Ok(())
     }
 
     fn read_message(&mut self) -> Result<Value, WireError> {
