@@ -2,10 +2,9 @@
 
 use bitcoin::XOnlyPublicKey;
 use bitcoin::key::{Secp256k1, TapTweak};
-use bitcoin::secp256k1::Scalar;
 use divan::{Bencher, black_box};
-use tapstake_params::{Quorum, Schedule, Timelock};
-use tapstake_script::{ParsedLeaf, Providers, StakeTerms, nums_key};
+use tapstake_params::{Schedule, Timelock};
+use tapstake_script::{Providers, StakeTerms, nums_key};
 
 fn main() {
     divan::main();

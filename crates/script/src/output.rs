@@ -2,9 +2,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Deref;
 
-use bitcoin::key::UntweakedPublicKey;
-use bitcoin::secp256k1::{Secp256k1, Verification};
-use bitcoin::taproot::{LeafVersion, TapLeafHash, TapNodeHash, TapTree as BitcoinTapTree, TaprootBuilder};
+use bitcoin::key::{TapTweak, UntweakedPublicKey};
+use bitcoin::secp256k1::{PublicKey, Secp256k1, Verification};
+use bitcoin::taproot::{
+    ControlBlock, LeafVersion, TapLeafHash, TapNodeHash, TapTree as BitcoinTapTree, TaprootBuilder,
+    TaprootMerkleBranch,
+};
 use bitcoin::{Address, Network, ScriptBuf, XOnlyPublicKey};
 use miniscript::Descriptor;
 use miniscript::descriptor::{TapTree, Tr};
@@ -16,11 +19,15 @@ use crate::terms::Parties;
 /// The internal key of every output: the point of BIP-0341 whose discrete logarithm nobody knows, so that
 /// no key path exists.
 pub fn nums_key() -> UntweakedPublicKey {
-    const NUMS: [u8; 32] = [
+    // With both coordinates, since finding y to an x takes a square root.
+    const NUMS: [u8; 65] = [
+        0x04, // uncompressed
         0x50, 0x92, 0x9b, 0x74, 0xc1, 0xa0, 0x49, 0x54, 0xb7, 0x8b, 0x4b, 0x60, 0x35, 0xe9, 0x7a, 0x5e, 0x07,
-        0x8a, 0x5a, 0x0f, 0x28, 0xec, 0x96, 0xd5, 0x47, 0xbf, 0xee, 0x9a, 0xce, 0x80, 0x3a, 0xc0,
+        0x8a, 0x5a, 0x0f, 0x28, 0xec, 0x96, 0xd5, 0x47, 0xbf, 0xee, 0x9a, 0xce, 0x80, 0x3a, 0xc0, //
+        0x31, 0xd3, 0xc6, 0x86, 0x39, 0x73, 0x92, 0x6e, 0x04, 0x9e, 0x63, 0x7c, 0xb1, 0xb5, 0xf4, 0x0a, 0x36,
+        0xda, 0xc2, 0x8a, 0xf1, 0x76, 0x69, 0x68, 0xc3, 0x0c, 0x23, 0x13, 0xf3, 0xa3, 0x89, 0x04,
     ];
-    XOnlyPublicKey::from_slice(&NUMS).expect("the NUMS point of BIP-0341 is on the curve")
+    PublicKey::from_slice(&NUMS).expect("the NUMS point of BIP-0341 is on the curve").x_only_public_key().0
 }
 
 /// A Taproot output of a stake, with every leaf it commits to.
@@ -33,36 +40,43 @@ pub struct StakeOutput {
 }
 
 impl StakeOutput {
-    /// Commits to `drafts`, each at its depth, in the order of a depth-first walk of the tree.
-    fn commit<C: Verification>(secp: &Secp256k1<C>, drafts: Vec<(u8, Draft)>) -> Self {
-        let internal_key = nums_key();
-        let mut builder = TaprootBuilder::with_capacity(drafts.len());
-        let mut scripts = Vec::with_capacity(drafts.len());
-        for (depth, draft) in &drafts {
+    /// Commits to `drafts` in a tree that leans left: `{{a,b},c}`.
+    fn commit<C: Verification>(secp: &Secp256k1<C>, drafts: Vec<Draft>) -> Self {
+        let mut root: Option<TapNodeHash> = None;
+        let mut placed: Vec<(ScriptBuf, TapLeafHash, Vec<TapNodeHash>)> = Vec::with_capacity(drafts.len());
+        for draft in &drafts {
             let script = draft.fragment.encode();
-            scripts.push(script.clone());
-            builder = builder.add_leaf(*depth, script).expect("the leaves stand in depth-first order");
-        }
-        let spend_info = builder.finalize(secp, internal_key).expect("the tree is complete");
-        let leaves = drafts.into_iter().zip(scripts).map(|((_, draft), script)| {
-            let placed = (script, LeafVersion::TapScript);
-            let control_block = spend_info.control_block(&placed).expect("the tree holds this leaf");
-            let (script, version) = placed;
-            Leaf {
-                name: draft.name,
-                leaf_hash: TapLeafHash::from_script(&script, version),
-                control_block,
-                fragment: draft.fragment,
-                signers: draft.signers,
-                time: draft.time,
-                script,
+            let leaf_hash = TapLeafHash::from_script(&script, LeafVersion::TapScript);
+            let node = TapNodeHash::from(leaf_hash);
+            // The new leaf is the sibling of all that was there, and all that was there is its sibling.
+            for (_, _, branch) in &mut placed {
+                branch.push(node);
             }
+            placed.push((script, leaf_hash, root.into_iter().collect()));
+            root = Some(root.map_or(node, |root| TapNodeHash::from_node_hashes(root, node)));
+        }
+        let internal_key = nums_key();
+        let merkle_root = root.expect("an output has leaves");
+        let (output_key, output_key_parity) = internal_key.tap_tweak(secp, Some(merkle_root));
+        let leaves = drafts.into_iter().zip(placed).map(|(draft, (script, leaf_hash, branch))| Leaf {
+            name: draft.name,
+            leaf_hash,
+            control_block: ControlBlock {
+                leaf_version: LeafVersion::TapScript,
+                output_key_parity,
+                internal_key,
+                merkle_branch: TaprootMerkleBranch::try_from(branch).expect("a shallow tree"),
+            },
+            fragment: draft.fragment,
+            signers: draft.signers,
+            time: draft.time,
+            script,
         });
         StakeOutput {
             leaves: leaves.collect(),
-            script_pubkey: ScriptBuf::new_p2tr_tweaked(spend_info.output_key()),
+            script_pubkey: ScriptBuf::new_p2tr_tweaked(output_key),
             internal_key,
-            merkle_root: spend_info.merkle_root().expect("the tree has leaves"),
+            merkle_root,
         }
     }
 
@@ -101,7 +115,7 @@ impl StakeOutput {
     pub fn descriptor(&self) -> Descriptor<XOnlyPublicKey> {
         let mut leaves = self.leaves.iter().map(|leaf| TapTree::Leaf(Arc::clone(&leaf.fragment)));
         let first = leaves.next().expect("an output has leaves");
-        // Every tree of a stake leans left: {{a,b},c}.
+        // It leans left, as `commit` hashed it.
         let tree = leaves.fold(first, TapTree::combine);
         Descriptor::Tr(Tr::new(self.internal_key, Some(tree)).expect("an x-only key and a shallow tree"))
     }
@@ -164,9 +178,9 @@ impl StakingOutput {
     /// The staking output of `parties`, locked for `time`.
     pub fn new<C: Verification>(secp: &Secp256k1<C>, parties: &Parties, time: Timelock) -> Self {
         let leaves = alloc::vec![
-            (2, Draft::timelock(parties.staker(), time)),
-            (2, Draft::unbonding(parties)),
-            (1, Draft::slashing(parties)),
+            Draft::timelock(parties.staker(), time),
+            Draft::unbonding(parties),
+            Draft::slashing(parties),
         ];
         StakingOutput(StakeOutput::commit(secp, leaves))
     }
@@ -185,7 +199,7 @@ impl StakingOutput {
 impl UnbondingOutput {
     /// The unbonding output of `parties`, locked for `time`.
     pub fn new<C: Verification>(secp: &Secp256k1<C>, parties: &Parties, time: Timelock) -> Self {
-        let leaves = alloc::vec![(1, Draft::timelock(parties.staker(), time)), (1, Draft::slashing(parties))];
+        let leaves = alloc::vec![Draft::timelock(parties.staker(), time), Draft::slashing(parties)];
         UnbondingOutput(StakeOutput::commit(secp, leaves))
     }
 
@@ -198,6 +212,6 @@ impl UnbondingOutput {
 impl RefundOutput {
     /// The refund output of `staker`, locked for `time`.
     pub fn new<C: Verification>(secp: &Secp256k1<C>, staker: XOnlyPublicKey, time: Timelock) -> Self {
-        RefundOutput(StakeOutput::commit(secp, alloc::vec![(0, Draft::timelock(staker, time))]))
+        RefundOutput(StakeOutput::commit(secp, alloc::vec![Draft::timelock(staker, time)]))
     }
 }
