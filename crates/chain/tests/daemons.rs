@@ -1,4 +1,5 @@
 //! Both sources against a real bitcoind and a real ElectrumX: the same questions, the same answers.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside #[test] functions")]
 
 use std::fs;
 
@@ -96,7 +97,7 @@ fn node_and_electrum_server_give_the_same_answers() {
         assert_eq!(source.network(), Network::Regtest);
         assert_eq!(source.tip().unwrap(), tip(&node));
         let headers = source.headers(Height::new(90), 2_016).unwrap();
-        assert_eq!(headers.len() as u32, node.height().unwrap() - 89);
+        assert_eq!(u32::try_from(headers.len()).unwrap(), node.height().unwrap() - 89);
         assert_eq!(headers.last().unwrap().block_hash(), node.best_block_hash().unwrap());
         assert_eq!(headers, rpc.headers(Height::new(90), 2_016).unwrap());
         assert_eq!(source.headers(Height::new(100_000), 1).unwrap(), []);

@@ -1,4 +1,5 @@
 //! The Electrum source against the embedded chain's server, which speaks protocol 1.4 to 1.6.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside #[test] functions")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

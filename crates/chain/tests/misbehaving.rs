@@ -1,4 +1,5 @@
 //! Servers that lie, stall and break, on real sockets: each ends in an error that says which, and soon.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside #[test] functions")]
 
 mod liar;
 

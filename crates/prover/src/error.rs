@@ -1,10 +1,9 @@
 use std::time::Duration;
 
-use bitcoin::{BlockHash, OutPoint, Txid};
+use bitcoin::{OutPoint, Txid};
 use tapstake_chain::ChainError;
 use tapstake_params::{Height, TimelockError};
-use tapstake_script::OpReturnError;
-use tapstake_verifier::MerkleError;
+use tapstake_script::{FindError, OpReturnError};
 use tapstake_verifier::headers::HeaderError;
 
 /// Why there is no proof.
@@ -21,16 +20,16 @@ pub enum ProveError {
     #[error("transaction {0} is not in a block yet: wait for its confirmations")]
     Unconfirmed(Txid),
     /// The transaction is not in the block given.
-    #[error("block {block} does not hold transaction {txid}")]
+    #[error("the block at height {height} does not hold transaction {txid}")]
     NotInBlock {
         /// The transaction.
         txid: Txid,
-        /// The block.
-        block: BlockHash,
+        /// The block's height.
+        height: Height,
     },
-    /// The block's transactions are not those of its header.
-    #[error("block {0} is damaged: its transactions do not give its merkle root")]
-    BadBlock(BlockHash),
+    /// The transaction is its block's coinbase.
+    #[error("transaction {0} is a coinbase: it makes no stake")]
+    Coinbase(Txid),
     /// The transaction has fewer outputs.
     #[error("there is no output {outpoint}: the transaction has {outputs} outputs")]
     NoSuchOutput {
@@ -48,9 +47,14 @@ pub enum ProveError {
     /// The OP_RETURN names no timelock.
     #[error("the OP_RETURN of the stake: {0}")]
     Timelock(#[from] TimelockError),
-    /// The block is too large for a branch.
-    #[error(transparent)]
-    Merkle(#[from] MerkleError),
+    /// None or several outputs of the transaction are a stake under the terms.
+    #[error("transaction {txid} under these terms: {error}")]
+    NoSuchStake {
+        /// The transaction.
+        txid: Txid,
+        /// How many outputs there are.
+        error: FindError,
+    },
     /// The source's headers break a rule.
     #[error("headers of the source: {0}")]
     Headers(#[from] HeaderError),

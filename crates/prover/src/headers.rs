@@ -35,10 +35,11 @@ pub fn sync_headers(
         let done = count < BATCH;
         // A branch beside ours is judged as a whole: it is handed over once it has come past our tip.
         if !pending.is_empty() && (done || next > ours) {
-            if let Update::Outweighed { .. } = chain.extend(&pending)? {
-                return Ok(chain.tip().0);
+            match chain.extend(&pending)? {
+                // What is still to come may turn the scales.
+                Update::Outweighed { .. } if !done => {}
+                _ => pending.clear(),
             }
-            pending.clear();
         }
         progress(next.checked_sub(1).unwrap_or_default());
         if done {

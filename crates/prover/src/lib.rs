@@ -38,7 +38,7 @@ mod wait;
 
 pub use error::ProveError;
 pub use headers::{own_headers, sync_headers};
-pub use prove::{claim_from_op_return, prove, prove_in_block};
+pub use prove::{claim_from_op_return, find_stake, prove, prove_in_block};
 pub use scan::scan_blocks;
 pub use tapstake_chain::ChainSource;
 pub use tapstake_verifier::StakeProof;

@@ -1,8 +1,9 @@
+use bitcoin::secp256k1::{Secp256k1, Verification};
 use bitcoin::{Block, Network, OutPoint, Transaction, Txid};
-use tapstake_chain::ChainSource;
+use tapstake_chain::{ChainSource, Inclusion, inclusion_from_block};
 use tapstake_params::Height;
-use tapstake_script::{OpReturn, Providers};
-use tapstake_verifier::{Claim, InclusionProof, MerkleBranch, Registration, StakeProof};
+use tapstake_script::{OpReturn, Providers, StakeTerms, find_output};
+use tapstake_verifier::{Claim, InclusionProof, Registration, StakeProof};
 
 use crate::ProveError;
 
@@ -21,25 +22,14 @@ pub fn prove(
 ) -> Result<StakeProof, ProveError> {
     let txid = outpoint.txid;
     let found = match block {
-        Some(height) => source.inclusion_in(&txid, height)?,
-        None => source.inclusion(&txid)?,
+        Some(height) => source.inclusion_in(&txid, height)?.ok_or(ProveError::NotInBlock { txid, height })?,
+        None => match source.inclusion(&txid)? {
+            Some(found) => found,
+            None if source.transaction(&txid)?.is_some() => return Err(ProveError::Unconfirmed(txid)),
+            None => return Err(ProveError::UnknownTransaction(txid)),
+        },
     };
-    let Some(found) = found else {
-        return Err(match source.transaction(&txid)? {
-            Some(_) => ProveError::Unconfirmed(txid),
-            None => ProveError::UnknownTransaction(txid),
-        });
-    };
-    check_output(&found.tx, outpoint)?;
-    Ok(StakeProof {
-        network: source.network(),
-        vout: outpoint.vout,
-        claim,
-        inclusion_height: found.block.height,
-        header: found.header,
-        inclusion: InclusionProof::new(found.tx, found.branch, found.coinbase, found.coinbase_branch),
-        own_headers: None,
-    })
+    assemble(source.network(), found, outpoint, claim)
 }
 
 /// Proves the stake at `outpoint` from the whole block at `height`, without any source.
@@ -54,28 +44,26 @@ pub fn prove_in_block(
     outpoint: OutPoint,
     claim: Claim,
 ) -> Result<StakeProof, ProveError> {
-    let hash = block.block_hash();
-    if !block.check_merkle_root() {
-        return Err(ProveError::BadBlock(hash));
-    }
-    let txids: Vec<Txid> = block.txdata.iter().map(Transaction::compute_txid).collect();
     let txid = outpoint.txid;
-    // The first is the coinbase, which is no stake.
-    let index = txids.iter().skip(1).position(|found| *found == txid).map(|index| index + 1);
-    let index = index.ok_or(ProveError::NotInBlock { txid, block: hash })?;
-    let tx = &block.txdata[index];
-    check_output(tx, outpoint)?;
-    let branch = MerkleBranch::from_txids(&txids, index)?;
-    let coinbase_branch = MerkleBranch::from_txids(&txids, 0)?;
-    Ok(StakeProof {
-        network,
-        vout: outpoint.vout,
-        claim,
-        inclusion_height: height,
-        header: block.header,
-        inclusion: InclusionProof::new(tx.clone(), branch, block.txdata[0].clone(), coinbase_branch),
-        own_headers: None,
-    })
+    let found = inclusion_from_block(block, height, &txid)?.ok_or(ProveError::NotInBlock { txid, height })?;
+    assemble(network, found, outpoint, claim)
+}
+
+/// The output of a transaction, in the chain or the mempool, that is a stake under these terms.
+///
+/// # Errors
+///
+/// [`ProveError::UnknownTransaction`], and [`ProveError::NoSuchStake`] if none or several of its outputs are.
+pub fn find_stake<C: Verification>(
+    secp: &Secp256k1<C>,
+    source: &dyn ChainSource,
+    txid: Txid,
+    terms: &StakeTerms,
+) -> Result<OutPoint, ProveError> {
+    let info = source.transaction(&txid)?.ok_or(ProveError::UnknownTransaction(txid))?;
+    let vout = find_output(&info.tx, terms.staking_output(secp).script_pubkey())
+        .map_err(|error| ProveError::NoSuchStake { txid, error })?;
+    Ok(OutPoint { txid, vout })
 }
 
 /// The claim of a phase-1 stake, which says in its OP_RETURN what it is.
@@ -93,8 +81,27 @@ pub fn claim_from_op_return(tx: &Transaction) -> Result<Claim, ProveError> {
     })
 }
 
-fn check_output(tx: &Transaction, outpoint: OutPoint) -> Result<(), ProveError> {
-    let outputs = tx.output.len();
-    let exists = usize::try_from(outpoint.vout).is_ok_and(|vout| vout < outputs);
-    if exists { Ok(()) } else { Err(ProveError::NoSuchOutput { outpoint, outputs }) }
+fn assemble(
+    network: Network,
+    found: Inclusion,
+    outpoint: OutPoint,
+    claim: Claim,
+) -> Result<StakeProof, ProveError> {
+    // A coinbase is no stake, and no verifier takes a proof of one.
+    if found.tx.is_coinbase() {
+        return Err(ProveError::Coinbase(outpoint.txid));
+    }
+    let outputs = found.tx.output.len();
+    if usize::try_from(outpoint.vout).map_or(true, |vout| vout >= outputs) {
+        return Err(ProveError::NoSuchOutput { outpoint, outputs });
+    }
+    Ok(StakeProof {
+        network,
+        vout: outpoint.vout,
+        claim,
+        inclusion_height: found.block.height,
+        header: found.header,
+        inclusion: InclusionProof::new(found.tx, found.branch, found.coinbase, found.coinbase_branch),
+        own_headers: None,
+    })
 }

@@ -24,7 +24,8 @@ pub struct Wait {
 /// # Errors
 ///
 /// [`ProveError::UnknownTransaction`] as soon as the source does not know the transaction (a reorganisation puts it back
-/// into the mempool, a double spend makes it unknown); [`ProveError::TimedOut`], [`ProveError::Stopped`].
+/// into the mempool, a double spend makes it unknown); [`ProveError::TimedOut`], [`ProveError::Stopped`]. A source that
+/// is out of reach for a while is waited for.
 pub fn wait_for_confirmations(
     source: &dyn ChainSource,
     txid: Txid,
@@ -32,12 +33,16 @@ pub fn wait_for_confirmations(
     mut progress: impl FnMut(u32) -> bool,
 ) -> Result<u32, ProveError> {
     let started = Instant::now();
+    let mut have = 0;
     loop {
-        let info = source.transaction(&txid)?.ok_or(ProveError::UnknownTransaction(txid))?;
-        let have = match info.block {
-            Some(block) => block.height.confirmations(source.tip()?.height),
-            None => 0,
-        };
+        match confirmations(source, txid) {
+            Ok(seen) => have = seen,
+            // The source has tried more than once already, but a long wait outlives a restart of the node.
+            Err(ProveError::Chain(error)) if error.is_transient() => {
+                tracing::warn!(%error, "still waiting for confirmations");
+            }
+            Err(error) => return Err(error),
+        }
         let go_on = progress(have);
         if have >= wait.confirmations {
             return Ok(have);
@@ -52,4 +57,12 @@ pub fn wait_for_confirmations(
         let left = wait.timeout.map_or(wait.poll, |timeout| timeout.saturating_sub(waited));
         thread::sleep(wait.poll.min(left));
     }
+}
+
+fn confirmations(source: &dyn ChainSource, txid: Txid) -> Result<u32, ProveError> {
+    let info = source.transaction(&txid)?.ok_or(ProveError::UnknownTransaction(txid))?;
+    Ok(match info.block {
+        Some(block) => block.height.confirmations(source.tip()?.height),
+        None => 0,
+    })
 }

@@ -154,7 +154,7 @@ impl Rpc {
                 let response = response
                     .filter(|response| response.id == request.id)
                     .ok_or_else(|| Fault::Nonsense(format!("{method} brought an answer to another call")))?;
-                result(response)
+                result(&response)
             })
             .collect()
     }
@@ -183,7 +183,7 @@ fn bitcoind_code(code: i64) -> i32 {
     i32::try_from(code).unwrap_or(i32::MIN)
 }
 
-fn result(response: Response) -> Result<Result<Value, RpcError>, Fault> {
+fn result(response: &Response) -> Result<Result<Value, RpcError>, Fault> {
     match response.result::<Value>() {
         Ok(value) => Ok(Ok(value)),
         // The whole node is starting, not only this call refused.

@@ -137,7 +137,7 @@ impl Electrum {
             ("blockchain.block.header", json!([height])),
             ("blockchain.transaction.get_merkle", json!([txid, height])),
         ];
-        let [header, branch] = self.all(calls)?;
+        let [header, branch] = self.all(&calls)?;
         let header = self.parse_header(&header)?;
         let branch = self.parse_branch(branch)?;
         check::branch(&branch, txid, &header).map_err(|what| self.misbehaving(what))?;
@@ -159,7 +159,7 @@ impl Electrum {
             ("blockchain.block.header", json!([height])),
             ("blockchain.transaction.id_from_pos", json!([height, 0, true])),
         ];
-        let [header, first] = self.all(calls)?;
+        let [header, first] = self.all(&calls)?;
         let header = self.parse_header(&header)?;
         let first: PositionAnswer = self.parse("blockchain.transaction.id_from_pos", first)?;
         let coinbase_branch =
@@ -186,11 +186,11 @@ impl Electrum {
     }
 
     /// A fixed number of calls in one round trip, none of which may be refused.
-    fn all<const N: usize>(&self, calls: [(&str, Value); N]) -> Result<[Value; N], ChainError> {
+    fn all<const N: usize>(&self, calls: &[(&str, Value); N]) -> Result<[Value; N], ChainError> {
         let answers = self
-            .ask_all(&calls)?
+            .ask_all(calls)?
             .into_iter()
-            .zip(&calls)
+            .zip(calls)
             .map(|(answer, (method, _))| answer.map_err(|refusal| self.refused(method, refusal)))
             .collect::<Result<Vec<_>, _>>()?;
         answers.try_into().map_err(|_| self.misbehaving("another number of answers than of calls"))

@@ -173,7 +173,7 @@ impl Electrum {
             list.iter().filter_map(Value::as_str).collect()
         } else {
             let text = answer["hex"].as_str().unwrap_or_default();
-            if !text.is_ascii() || text.len() % 160 != 0 {
+            if !text.is_ascii() || !text.len().is_multiple_of(160) {
                 return Err(
                     self.misbehaving(format!("{} digits of headers, which have 160 each", text.len()))
                 );
