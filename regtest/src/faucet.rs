@@ -27,8 +27,8 @@ fn witness_script() -> ScriptBuf {
 impl Bitcoind {
     /// Sends new coins to a script; the transaction is in the mempool then, to be mined by whoever wants.
     ///
-    /// The coins come from blocks mined to [`anyone_can_spend`]. Where those hold too little, 101 blocks are mined
-    /// first, so that the oldest coinbase is mature: at once on regtest, minutes on a signet.
+    /// The coins come from blocks mined to [`anyone_can_spend`]. Where those hold too little,
+    /// [`Self::stock_faucet`] adds more than a hundred blocks first.
     ///
     /// # Errors
     ///
@@ -47,10 +47,9 @@ impl Bitcoind {
     pub fn fund_outputs(&self, outputs: Vec<TxOut>) -> Result<Transaction, Error> {
         // One at a time: two threads must not take the same coin.
         let mut change = self.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let home = anyone_can_spend(self.network());
         let transaction = match self.draft(outputs.clone(), *change) {
             Err(Error::FaucetEmpty { .. }) => {
-                self.mine(COINBASE_MATURITY + 1, &home)?;
+                self.stock_faucet()?;
                 self.draft(outputs, *change)?
             }
             drafted => drafted?,

@@ -57,6 +57,7 @@ mod faucet;
 mod locate;
 mod node;
 mod rpc;
+mod signet;
 
 pub use differential::differential;
 pub use electrumx::{ElectrumX, ElectrumXBuilder};

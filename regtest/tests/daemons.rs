@@ -175,10 +175,14 @@ fn an_electrum_server_starts_on_an_empty_chain() -> Result<(), Error> {
 fn a_signet_of_our_own_is_mined_and_served() -> Result<(), Error> {
     let node = Bitcoind::builder().signet().start()?;
     assert_eq!(node.network(), Network::Signet);
-    node.mine(2, &anyone_can_spend(node.network()))?;
-    assert_eq!(node.height()?, 2);
     assert!(node.cookie_file().is_file());
-    ElectrumX::start(&node)?.wait_for_height(2)
+    let coin = node.fund(&some_script(), COIN)?;
+    node.mine(1, &anyone_can_spend(node.network()))?;
+    assert_eq!(node.unspent_of(&some_script())?[0].outpoint, coin);
+    assert_eq!(node.call("getblockchaininfo", &[])?["initialblockdownload"], false);
+    let electrum = ElectrumX::start(&node)?;
+    electrum.wait_for_height(node.height()?)?;
+    electrum.wait_for_transaction(&some_script(), coin.txid)
 }
 
 #[test]

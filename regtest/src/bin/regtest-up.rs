@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
 
+use bitcoin::constants::COINBASE_MATURITY;
 use clap::{Parser, ValueEnum};
 use tapstake_regtest::{Bitcoind, ElectrumX, RPC_PASSWORD, RPC_USER, anyone_can_spend};
 
@@ -25,7 +26,7 @@ struct Arguments {
     /// Port for the Electrum protocol, by default a free one
     #[arg(long)]
     electrum_port: Option<u16>,
-    /// Mine this many blocks at the start
+    /// Mine up to this height at the start; with more than 100, the first reward can be spent
     #[arg(long, default_value_t = 101)]
     blocks: u32,
     /// Start bitcoind only
@@ -77,6 +78,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     eprintln!("starting bitcoind");
     let node = builder.start()?;
     let address = anyone_can_spend(node.network());
+    if node.height()? == 0 && arguments.blocks > COINBASE_MATURITY {
+        node.stock_faucet()?;
+    }
     let height = node.height()?;
     if height < arguments.blocks {
         eprintln!("mining {} blocks", arguments.blocks - height);
