@@ -13,7 +13,7 @@ use tapstake_regtest::differential;
 use tapstake_script::{Leaf, OpReturn, Parties, Providers, StakeOutput, StakeTerms};
 use tapstake_tx::{SlashingTx, Stake, UnbondingTx};
 
-const CASES: u32 = 400;
+const CASES: u32 = 250;
 /// The package refuses outputs of so many sat and less.
 const REFUSED: u64 = 546;
 

@@ -148,7 +148,8 @@ impl Stage {
     }
 
     /// Refused one block too early by us and by the node, then accepted. The coin lies in the block at `included`.
-    fn withdraw(&self, coin: Withdrawable, included: Height) {
+    fn withdraw(&self, coin: impl Into<Withdrawable>, included: Height) {
+        let coin = coin.into();
         let tx = self.withdrawal(vec![coin.clone()]);
         let mature = coin.mature_at(included);
         let blocks = mature.blocks_since(self.tip()).expect("not mature yet") - 2;
@@ -170,20 +171,21 @@ fn tell_every_ending(providers: u32) {
         let [slashed, unbonded, late, expired] = stage.stakes();
         let staked = stage.tip();
 
-        let refund = stage.slash(&slashed, slashed.coin()).refund().into();
-        stage.withdraw(refund, stage.tip());
-        let unbonding = stage.unbond(&late);
-        let refund = stage.slash(&late, unbonding.coin()).refund().clone();
-        let refunded = stage.tip();
-        // In the block of the refund's slashing is the tip; the expiry of the first stake may have passed by now.
-        stage.withdraw((&refund).into(), refunded);
-        let unbonding = stage.unbond(&unbonded);
-        stage.withdraw(unbonding.coin().into(), stage.tip());
+        let slashing = stage.slash(&slashed, slashed.coin());
+        stage.withdraw(slashing.refund(), stage.tip());
 
+        let unbonding = stage.unbond(&late);
+        let slashing = stage.slash(&late, unbonding.coin());
+        stage.withdraw(slashing.refund(), stage.tip());
+
+        let unbonding = stage.unbond(&unbonded);
+        stage.withdraw(unbonding.coin(), stage.tip());
+
+        // By now long expired; the next one is waited for to the block.
         assert!(stage.tip() > staked.saturating_add(STAKING_TIME));
         stage.accepted(&stage.withdrawal(vec![expired.coin().into()]));
         let [expiring] = stage.stakes();
-        stage.withdraw(expiring.coin().into(), stage.tip());
+        stage.withdraw(expiring.coin(), stage.tip());
         node = Some(stage.node);
     }
 }
@@ -335,7 +337,7 @@ fn a_withdrawal_of_another_sequence_is_refused_by_us_and_by_the_node() {
 fn a_burning_slashing_goes_out_only_with_the_value_allowed() {
     let stage = Stage::new(1, (3, 5));
     let [stake, unbonded] = stage.stakes();
-    let burned = Slashing { pk_script: ScriptBuf::new_op_return(b"tapstake"), ..stage.paid.clone() };
+    let burned = Slashing { pk_script: ScriptBuf::new_op_return(b"tapstake"), ..stage.paid };
     let unbonding = stage.unbond(&unbonded);
 
     let refund = stake.refund_output();
@@ -354,6 +356,6 @@ fn a_burning_slashing_goes_out_only_with_the_value_allowed() {
         stage.node.broadcast_burning(&tx, less).expect_err("a sat more is burned than allowed");
         assert_eq!(stage.node.broadcast_burning(&tx, slashing.slashed()).unwrap(), tx.compute_txid());
         stage.mine(1);
-        stage.withdraw(slashing.refund().into(), stage.tip());
+        stage.withdraw(slashing.refund(), stage.tip());
     }
 }
