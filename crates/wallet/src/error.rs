@@ -289,14 +289,14 @@ pub enum WalletError {
     Psbt(#[from] tapstake_tx::psbt::PsbtError),
     /// A recovery sheet is not in order.
     #[error(transparent)]
-    Sheet(#[from] crate::recovery::SheetError),
+    Sheet(Box<crate::recovery::SheetError>),
     /// The stake belongs to another staker key.
     #[error("stake belongs to staker key {expected}, not to {actual}")]
     OtherStakerKey {
         /// The key of the stake.
-        expected: XOnlyPublicKey,
+        expected: Box<XOnlyPublicKey>,
         /// The key given.
-        actual: XOnlyPublicKey,
+        actual: Box<XOnlyPublicKey>,
     },
     /// The exit rehearsal failed: the coins must not be locked.
     #[error("exit rehearsal failed, nothing may be locked: {0}")]
@@ -309,6 +309,12 @@ pub enum WalletError {
         /// The stake given.
         given: OutPoint,
     },
+}
+
+impl From<crate::recovery::SheetError> for WalletError {
+    fn from(error: crate::recovery::SheetError) -> Self {
+        WalletError::Sheet(Box::new(error))
+    }
 }
 
 impl From<bdk_electrum::electrum_client::Error> for WalletError {

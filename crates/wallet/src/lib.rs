@@ -11,6 +11,25 @@
 //! ([`STAKER_CHAIN`]): below the account's extended public key, so that a watch-only wallet knows it, and
 //! with an origin that every miniscript wallet with the same seed can follow.
 //!
+//! # The way of a stake through this crate
+//!
+//! 1. [`Wallet::fund_stake`] chooses coins for a [`StakePlan`] and locks them: a [`PendingStake`], whose outpoint
+//!    is final though nothing is signed.
+//! 2. A [`Rehearsal`] has the staker's signer sign the withdrawal of that very stake, here or by PSBT: a
+//!    [`RehearsedExit`]. Coins are not locked to a key that cannot move them.
+//! 3. [`PendingStake::sign`], or [`PendingStake::ready`] after signing elsewhere, takes that proof and gives the
+//!    [`ReadyStake`] to be broadcast. Doing without takes a [`SkipRehearsal`].
+//! 4. A [`RecoverySheet`] says what the seed does not: with both, any miniscript wallet withdraws.
+//!
+//! # Secrets
+//!
+//! The seed file has mode 0600 and is refused when others can read it. It is not encrypted; a BIP-0039
+//! passphrase is never stored, so a seed with one is worth nothing to a thief of the file. On mainnet a seed
+//! without passphrase is refused unless the risk is accepted by name ([`CreateOptions`]). Types that hold secrets
+//! do not print them and are wiped when dropped, as far as the libraries below allow.
+//!
+//! # Example
+//!
 //! ```
 //! use bitcoin::Network;
 //! use tapstake_wallet::{CreateOptions, Origin, SeedPhrase, Wallet};

@@ -102,9 +102,9 @@ pub enum SheetError {
     #[error("staker key {actual} is not the terms' key {expected}")]
     Staker {
         /// The key of the terms.
-        expected: XOnlyPublicKey,
+        expected: Box<XOnlyPublicKey>,
         /// The key given.
-        actual: XOnlyPublicKey,
+        actual: Box<XOnlyPublicKey>,
     },
     /// The stake could not be unbonded.
     #[error(transparent)]
@@ -132,7 +132,7 @@ impl RecoverySheet {
         let StakeFacts { network, terms, staker, outpoint, value, .. } = facts;
         let (expected, actual) = (terms.parties.staker(), staker.x_only);
         if expected != actual {
-            return Err(SheetError::Staker { expected, actual });
+            return Err(SheetError::Staker { expected: expected.into(), actual: actual.into() });
         }
         let stake = Stake::new(secp, terms.clone(), outpoint, value);
         let unbonding = UnbondingTx::build(secp, &stake, facts.unbonding_fee)?;
@@ -288,16 +288,11 @@ impl fmt::Display for RecoverySheet {
         }
         writeln!(f, "parameters   version {}", self.params_version)?;
         writeln!(f, "staker key   {staker}")?;
-        match &staker.origin {
-            Some(origin) => writeln!(
-                f,
-                "             private key: path m/{} below the master key {}\n",
-                origin.path, origin.fingerprint
-            )?,
-            None => {
-                writeln!(f, "             private key: held outside of the wallet that made this sheet\n")?
-            }
-        }
+        let private = match &staker.origin {
+            Some(origin) => format!("path m/{} below the master key {}", origin.path, origin.fingerprint),
+            None => "held outside of the wallet that made this sheet".to_owned(),
+        };
+        writeln!(f, "             private key: {private}\n")?;
         writeln!(
             f,
             "The seed alone does not find these coins, and this sheet alone does not move them. It holds no\n\

@@ -45,7 +45,10 @@ impl Rehearsal {
     pub fn psbt(&self, staker: &StakerKey) -> Result<Psbt, WalletError> {
         let expected = self.stake.terms().parties.staker();
         if staker.x_only != expected {
-            return Err(WalletError::OtherStakerKey { expected, actual: staker.x_only });
+            return Err(WalletError::OtherStakerKey {
+                expected: expected.into(),
+                actual: staker.x_only.into(),
+            });
         }
         let coin = self.stake.coin();
         let spent = [Spent { txout: coin.to_txout(), output: &coin.output, leaf: coin.output.timelock() }];

@@ -201,7 +201,7 @@ impl Wallet {
     /// [`WalletError::CoinMismatch`], [`WalletError::SighashType`], [`WalletError::NotAPsbt`].
     pub fn finalize(&self, psbt: &mut Psbt) -> Result<bool, WalletError> {
         self.checked_prevouts(psbt)?;
-        #[allow(deprecated)]
+        #[allow(deprecated, reason = "finalize_psbt still takes it")]
         let options = bdk_wallet::SignOptions::default();
         self.bdk.finalize_psbt(psbt, options).map_err(|error| WalletError::NotAPsbt(error.to_string()))
     }
@@ -259,7 +259,10 @@ impl Signer {
             .ok_or(WalletError::ExternalStakerKey)?;
         let keypair = self.staker_keypair(index)?;
         if keypair.x_only() != key.x_only {
-            return Err(WalletError::OtherStakerKey { expected: key.x_only, actual: keypair.x_only() });
+            return Err(WalletError::OtherStakerKey {
+                expected: key.x_only.into(),
+                actual: keypair.x_only().into(),
+            });
         }
         Ok(keypair)
     }

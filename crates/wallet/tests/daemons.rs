@@ -1,4 +1,5 @@
 //! The wallet on a real bitcoind and a real ElectrumX.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The wallet on the embedded chain, over the Electrum protocol.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

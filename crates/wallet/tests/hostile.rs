@@ -1,4 +1,5 @@
 //! Servers that answer what no server should: the wallet gets an error, never a panic, and keeps what it had.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

@@ -190,7 +190,7 @@ fn an_external_key_makes_a_sheet_too_and_another_key_none() {
 
 #[test]
 fn a_sheet_holds_no_secret() {
-    let (sheet, _, secp) = sheet();
+    let (sheet, _, _) = sheet();
     let test = TestWallet::new();
     let keypair = test.wallet.signer(None).unwrap().staker_keypair(4).unwrap();
     let secret = keypair.keypair().display_secret().to_string();
@@ -199,5 +199,4 @@ fn a_sheet_holds_no_secret() {
             assert!(!text.contains(word), "{word}");
         }
     }
-    let _ = secp;
 }

@@ -8,7 +8,7 @@ use bitcoin::transaction::Version;
 use bitcoin::{Network, OutPoint, Psbt, ScriptBuf, Sequence, Transaction, TxIn, Txid, Witness};
 
 use super::*;
-use crate::testing::{TestWallet, WORDS, phrase, sat, sat_per_vb, stranger};
+use crate::testing::{TestWallet, phrase, sat, sat_per_vb, stranger};
 use crate::{CreateOptions, FundRequest, Origin, combine_psbts, extract_tx, parse_psbt};
 
 fn funded() -> (TestWallet, Psbt) {
@@ -171,13 +171,12 @@ fn leaves_of_others_and_other_paths_are_left_alone() {
 fn a_key_that_is_not_derived_where_the_psbt_says_is_refused() {
     let test = TestWallet::new();
     let signer = test.wallet.signer(None).unwrap();
-    let (mut psbt, leaf, key) = leaf_psbt(&test);
+    let (mut psbt, _, key) = leaf_psbt(&test);
     let (leaves, origin) = psbt.inputs[0].tap_key_origins.remove(&key).unwrap();
     let other = test.wallet.staker_key(1).unwrap().x_only;
     psbt.inputs[0].tap_key_origins.insert(other, (leaves, origin));
     let error = signer.sign_leaves(&mut psbt, AuxRandomness::Fresh).unwrap_err();
     assert!(matches!(error, WalletError::ForgedOrigin { input: 0, .. }), "{error}");
-    let _ = leaf;
 }
 
 #[test]
@@ -244,7 +243,6 @@ fn private_keys_are_not_in_debug() {
     for word in ["tprv", "xprv", "about", secret.as_str()] {
         assert!(!text.contains(word), "{word}");
     }
-    let _ = WORDS;
 }
 
 #[test]
