@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bitcoin::script::Builder;
 use bitcoin::{Block, BlockHash, OutPoint, Txid, XOnlyPublicKey};
 use serde::Serialize;
 use tapstake_params::{Height, Timelock};
@@ -63,10 +64,11 @@ fn warn_about(block: &Block, height: Height, session: &Session<'_>) {
     if !block.check_merkle_root() {
         session.out.warn("the block's transactions do not lead to the merkle root in its header");
     }
-    if let Ok(named) = block.bip34_block_height() {
-        if named != u64::from(height.to_u32()) {
-            session.out.warn(&format!("the block's coinbase names height {named}, not {height} (BIP-0034)"));
-        }
+    let named = Builder::new().push_int(height.to_u32().into()).into_script();
+    let coinbase = block.txdata.first().and_then(|tx| tx.input.first());
+    let names_it = coinbase.is_some_and(|input| input.script_sig.as_bytes().starts_with(named.as_bytes()));
+    if block.header.version.to_consensus() >= 2 && !names_it {
+        session.out.warn(&format!("the block's coinbase does not name height {height} (BIP-0034)"));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::input::{self, script_arg};
 use crate::session::Session;
 
+mod inspect;
 mod report;
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +50,12 @@ pub(crate) enum Command {
         /// The fee of the unbonding transaction in sat, whose output is slashed with --spends unbonding
         #[arg(long, value_name = "SAT", required_if_eq("spends", "unbonding"))]
         unbonding_fee: Option<u64>,
+    },
+    /// Say what a transaction is, and every fact about it
+    Inspect {
+        /// The transaction in hex; - for stdin
+        #[arg(value_name = "HEX")]
+        tx: String,
     },
 }
 
@@ -94,6 +101,7 @@ impl StakeArgs {
 
 pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<()> {
     match command {
+        Command::Inspect { tx } => inspect::run(tx, session)?,
         Command::Unbonding { stake, fee, staking_time } => {
             // The transaction holds nothing of the staking time, so any does where none is given; the digest to sign
             // is over the staking output, so without the true one there is none.
