@@ -3,7 +3,7 @@
 
 use bitcoin::block::Header;
 use bitcoin::consensus::encode;
-use bitcoin::{Amount, Block, FeeRate, Transaction, Txid};
+use bitcoin::{Amount, Block, FeeRate, Network, Transaction, Txid};
 use tapstake_params::Height;
 use tapstake_verifier::MerkleBranch;
 
@@ -26,9 +26,17 @@ pub(crate) fn transaction(hex: &str, txid: &Txid) -> Result<Transaction, String>
     Ok(tx)
 }
 
-/// A header from hex: exactly 80 bytes.
-pub(crate) fn header(hex: &str) -> Result<Header, String> {
-    encode::deserialize_hex(hex).map_err(|error| format!("a block header of {} digits ({error})", hex.len()))
+/// A header from hex: exactly 80 bytes, and mined at no less than the network's lowest difficulty.
+///
+/// That is no proof that it is in the chain, but the price of a made-up one.
+pub(crate) fn header(hex: &str, network: Network) -> Result<Header, String> {
+    let header: Header = encode::deserialize_hex(hex)
+        .map_err(|error| format!("a block header of {} digits ({error})", hex.len()))?;
+    let target = header.target();
+    if target > network.params().max_attainable_target || header.validate_pow(target).is_err() {
+        return Err(format!("header {} has no proof of work of {network}", header.block_hash()));
+    }
+    Ok(header)
 }
 
 /// The first position at which a header does not name the one before it.
@@ -117,7 +125,7 @@ pub(crate) fn fee_rate(btc_per_kvb: f64) -> Option<FeeRate> {
 #[cfg(test)]
 mod tests {
     use bitcoin::constants::genesis_block;
-    use bitcoin::{Network, ScriptBuf, TxOut};
+    use bitcoin::{ScriptBuf, TxOut};
 
     use super::*;
 
@@ -130,6 +138,23 @@ mod tests {
         branch(&found.branch, &txid, &genesis.header).unwrap();
         let other = "11".repeat(32).parse().unwrap();
         assert_eq!(inclusion_from_block(&genesis, Height::GENESIS, &other).unwrap(), None);
+    }
+
+    #[test]
+    fn headers_without_the_work_of_the_network_are_refused() {
+        for network in
+            [Network::Bitcoin, Network::Testnet, Network::Testnet4, Network::Signet, Network::Regtest]
+        {
+            let genesis = genesis_block(network).header;
+            assert_eq!(header(&encode::serialize_hex(&genesis), network), Ok(genesis));
+        }
+        let regtest = encode::serialize_hex(&genesis_block(Network::Regtest).header);
+        assert!(header(&regtest, Network::Signet).unwrap_err().ends_with("has no proof of work of signet"));
+        let mut unmined = genesis_block(Network::Bitcoin).header;
+        unmined.nonce += 1;
+        assert!(header(&encode::serialize_hex(&unmined), Network::Bitcoin).is_err());
+        assert!(header(&regtest[..158], Network::Regtest).is_err());
+        assert!(header(&format!("{regtest}00"), Network::Regtest).is_err());
     }
 
     #[test]

@@ -45,7 +45,8 @@ pub struct BitcoindConfig {
     /// Seconds to wait for one answer.
     #[serde(default = "default_timeout")]
     pub timeout_secs: u64,
-    /// How often a question is asked before giving up, with growing pauses between.
+    /// How often a question is asked before giving up, with growing pauses between. Whatever the number,
+    /// no further attempt is made after two timeouts together.
     #[serde(default = "default_attempts")]
     pub attempts: u32,
 }
@@ -65,7 +66,8 @@ pub struct ElectrumConfig {
     /// Seconds to wait for one answer.
     #[serde(default = "default_timeout")]
     pub timeout_secs: u64,
-    /// How often a question is asked before giving up, with growing pauses between.
+    /// How often a question is asked before giving up, with growing pauses between. Whatever the number,
+    /// no further attempt is made after two timeouts together.
     #[serde(default = "default_attempts")]
     pub attempts: u32,
 }

@@ -1,6 +1,6 @@
-use tapstake_chain::ChainSource;
+use tapstake_chain::{ChainError, ChainSource};
 use tapstake_params::Height;
-use tapstake_verifier::headers::{HeaderChain, Update};
+use tapstake_verifier::headers::{HeaderChain, HeaderError, Update};
 use tapstake_verifier::{OwnHeaders, StakeProof};
 
 use crate::ProveError;
@@ -9,6 +9,8 @@ use crate::ProveError;
 const BATCH: u32 = 2016;
 /// How far back to look for a common block at first; doubled until one is found.
 const FIRST_STEP_BACK: u32 = 6;
+/// How often it is tried while the source's chain changes under our hands.
+const ATTEMPTS: u32 = 3;
 
 /// Brings a light client up to the source's tip, through reorganisations that its policy allows.
 ///
@@ -22,6 +24,24 @@ pub fn sync_headers(
     source: &dyn ChainSource,
     chain: &mut HeaderChain,
     mut progress: impl FnMut(Height),
+) -> Result<Height, ProveError> {
+    for _ in 1..ATTEMPTS {
+        match sync_once(source, chain, &mut progress) {
+            // What a reorganisation between two batches looks like.
+            Err(
+                ProveError::Headers(HeaderError::Link { .. } | HeaderError::UnknownParent { .. })
+                | ProveError::Chain(ChainError::Reorganised { .. }),
+            ) => {}
+            outcome => return outcome,
+        }
+    }
+    sync_once(source, chain, &mut progress)
+}
+
+fn sync_once(
+    source: &dyn ChainSource,
+    chain: &mut HeaderChain,
+    progress: &mut impl FnMut(Height),
 ) -> Result<Height, ProveError> {
     let fork = common_block(source, chain)?;
     let mut next = fork.saturating_add(1);

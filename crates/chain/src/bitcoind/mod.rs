@@ -164,7 +164,7 @@ impl Bitcoind {
             let hashes: Vec<BlockHash> = self.rpc.call_all("getblockhash", &heights)?;
             let calls: Vec<_> = hashes.iter().map(|hash| vec![json!(hash), json!(false)]).collect();
             for (text, hash) in self.rpc.call_all::<String>("getblockheader", &calls)?.iter().zip(&hashes) {
-                let header = check::header(text).map_err(|what| self.rpc.misbehaving(what))?;
+                let header = check::header(text, self.network).map_err(|what| self.rpc.misbehaving(what))?;
                 if header.block_hash() != *hash {
                     let what = format!("asked for header {hash} it sent {}", header.block_hash());
                     return Err(self.rpc.misbehaving(what));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitcoincore_rpc::Client;
 use bitcoincore_rpc::jsonrpc::error::RpcError;
@@ -97,12 +97,15 @@ impl Rpc {
         method: &str,
         calls: &[Vec<Value>],
     ) -> Result<Vec<Result<Value, RpcError>>, ChainError> {
-        let attempts = self.config.attempts.max(1);
+        let started = Instant::now();
         let mut attempt = 1;
         loop {
-            let last = attempt >= attempts;
             let url = self.config.url.clone();
-            match self.try_once(method, calls) {
+            let outcome = self.try_once(method, calls);
+            // As often as configured, but no longer than two timeouts together.
+            let last =
+                attempt >= self.config.attempts.max(1) || started.elapsed() >= 2 * self.config.timeout();
+            match outcome {
                 Ok(answers) => return Ok(answers),
                 Err(Fault::Refused(refusal)) if refusal.code == bitcoind_code(code::IN_WARMUP) => {
                     if last {
@@ -120,7 +123,7 @@ impl Rpc {
                 }
                 Err(Fault::Lost(reason)) => {
                     if last {
-                        return Err(ChainError::Unreachable { url, attempts, reason });
+                        return Err(ChainError::Unreachable { url, attempts: attempt, reason });
                     }
                     tracing::debug!(method, attempt, reason, "bitcoind did not answer");
                 }

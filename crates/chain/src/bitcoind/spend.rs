@@ -31,8 +31,9 @@ impl Bitcoind {
             return Ok(None);
         }
         if self.has_spender_index()? {
-            // The index knows every spend: there was no such output.
-            return Err(ChainError::UnknownOutpoint { outpoint: *outpoint });
+            // The index knows every spend. Unless a block has come since we asked it, there was no such output.
+            let unknown = ChainError::UnknownOutpoint { outpoint: *outpoint };
+            return self.indexed_spend(outpoint)?.map(Some).ok_or(unknown);
         }
         self.scan_for_spend(outpoint, since)
     }

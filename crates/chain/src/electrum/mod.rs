@@ -1,5 +1,6 @@
 //! An Electrum server as a chain source.
 
+mod endpoint;
 mod lookup;
 mod stream;
 mod wire;
@@ -9,17 +10,18 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitcoin::block::Header;
 use bitcoin::consensus::encode;
 use bitcoin::constants::genesis_block;
-use bitcoin::{Amount, Block, FeeRate, Network, OutPoint, Script, Transaction, Txid};
+use bitcoin::{Amount, Block, BlockHash, FeeRate, Network, OutPoint, Script, Transaction, Txid};
 use serde_json::{Value, json};
 use tapstake_params::Height;
 
-use crate::config::{backoff, refuse_user_info};
+use crate::config::backoff;
 use crate::{BlockId, ChainError, ChainSource, ElectrumConfig, Inclusion, Spend, TxInfo, check};
+use endpoint::Endpoint;
 use wire::{Refusal, Wire, WireError};
 
 /// The most headers a server gives at once.
@@ -40,16 +42,6 @@ pub struct Electrum {
     wire: Mutex<Option<Wire>>,
 }
 
-/// Where to connect to, and how.
-#[derive(Debug, Clone)]
-struct Endpoint {
-    host: String,
-    port: u16,
-    /// `Some(true)` with a certificate that is checked, `Some(false)` with any.
-    tls: Option<bool>,
-    proxy: Option<(String, u16)>,
-}
-
 impl Electrum {
     /// Connects and checks the network by the genesis block.
     ///
@@ -59,7 +51,7 @@ impl Electrum {
     pub fn connect(config: &ElectrumConfig, network: Network) -> Result<Self, ChainError> {
         let endpoint = Endpoint::parse(config)?;
         let source = Electrum { endpoint, config: config.clone(), network, wire: Mutex::new(None) };
-        let found = source.header_at(Height::GENESIS)?.block_hash();
+        let found = source.genesis_hash()?;
         let wanted = genesis_block(network).block_hash();
         if found != wanted {
             let url = config.url.clone();
@@ -83,7 +75,7 @@ impl Electrum {
             .socks5(socks5)
             .build();
         contained(&self.config.url, || electrum_client::Client::from_config(&self.config.url, config))?
-            .map_err(|error| self.lost(&error.to_string()))
+            .map_err(|error| self.lost(self.config.attempts.max(1), &error.to_string()))
     }
 
     /// The server's address.
@@ -91,9 +83,8 @@ impl Electrum {
         &self.config.url
     }
 
-    fn lost(&self, reason: &str) -> ChainError {
-        let (url, attempts) = (self.config.url.clone(), self.config.attempts.max(1));
-        ChainError::Unreachable { url, attempts, reason: reason.to_owned() }
+    fn lost(&self, attempts: u32, reason: &str) -> ChainError {
+        ChainError::Unreachable { url: self.config.url.clone(), attempts, reason: reason.to_owned() }
     }
 
     fn misbehaving(&self, what: impl Into<String>) -> ChainError {
@@ -126,10 +117,12 @@ impl Electrum {
         Ok(answers)
     }
 
-    /// Does something on the connection, on a new one if it is broken, so many times as configured.
+    /// Does something on the connection, on a new one if it is broken; as often as configured, but no longer
+    /// than two timeouts together.
     fn on_wire<T>(&self, mut act: impl FnMut(&mut Wire) -> Result<T, WireError>) -> Result<T, ChainError> {
         let mut guard = self.wire.lock().unwrap_or_else(PoisonError::into_inner);
         let attempts = self.config.attempts.max(1);
+        let started = Instant::now();
         let mut attempt = 1;
         loop {
             // Taken out, so that a connection in an unknown state is never used again.
@@ -141,8 +134,12 @@ impl Electrum {
                     return Ok(done);
                 }
                 Err(WireError::Nonsense(what)) => return Err(self.misbehaving(what)),
-                Err(WireError::Lost(error)) if attempt >= attempts || is_final(&error) => {
-                    return Err(self.lost(&error.to_string()));
+                Err(WireError::Lost(error))
+                    if attempt >= attempts
+                        || started.elapsed() >= 2 * self.config.timeout()
+                        || is_final(&error) =>
+                {
+                    return Err(self.lost(attempt, &error.to_string()));
                 }
                 Err(WireError::Lost(error)) => {
                     tracing::debug!(url = self.config.url, attempt, %error, "electrum server lost");
@@ -157,14 +154,19 @@ impl Electrum {
         self.on_wire(|wire| Ok(wire.version()))
     }
 
-    fn header_at(&self, height: Height) -> Result<Header, ChainError> {
-        let answer = self.call("blockchain.block.header", json!([height]))?;
-        self.parse_header(&answer)
+    /// The hash of the server's block 0, of whatever network.
+    fn genesis_hash(&self) -> Result<BlockHash, ChainError> {
+        let answer = self.call("blockchain.block.header", json!([0]))?;
+        answer
+            .as_str()
+            .and_then(|text| encode::deserialize_hex::<Header>(text).ok())
+            .map(|header| header.block_hash())
+            .ok_or_else(|| self.misbehaving("a genesis block that is no block header"))
     }
 
     fn parse_header(&self, answer: &Value) -> Result<Header, ChainError> {
         let text = answer.as_str().ok_or_else(|| self.misbehaving("a block header that is no text"))?;
-        check::header(text).map_err(|what| self.misbehaving(what))
+        check::header(text, self.network).map_err(|what| self.misbehaving(what))
     }
 
     /// Headers of one answer: a list (1.6) or one text with a count (1.4).
@@ -188,7 +190,39 @@ impl Electrum {
             );
             return Err(self.misbehaving(what));
         }
-        texts.into_iter().map(|text| check::header(text).map_err(|what| self.misbehaving(what))).collect()
+        texts
+            .into_iter()
+            .map(|text| check::header(text, self.network).map_err(|what| self.misbehaving(what)))
+            .collect()
+    }
+
+    fn find_headers(&self, from: Height, count: u32) -> Result<Vec<Header>, ChainError> {
+        let Some(above) = self.tip()?.height.blocks_since(from) else { return Ok(Vec::new()) };
+        let wanted = count.min(above.saturating_add(1));
+        let mut headers: Vec<Header> = Vec::new();
+        let mut left = wanted;
+        while left > 0 {
+            let next = from.saturating_add(wanted - left);
+            let most = left.min(HEADERS_BATCH);
+            let answer = self.call("blockchain.block.headers", json!([next, most]))?;
+            let batch = self.parse_headers(&answer, most)?;
+            if let Some(at) = check::first_broken_link(&batch) {
+                return Err(self.misbehaving(format!(
+                    "header {at} above height {next} does not link to the one before"
+                )));
+            }
+            let Some(first) = batch.first() else {
+                return Err(
+                    self.misbehaving(format!("no headers at height {next}, though its tip is higher"))
+                );
+            };
+            if headers.last().is_some_and(|last| first.prev_blockhash != last.block_hash()) {
+                return Err(ChainError::Reorganised { height: next });
+            }
+            left -= u32::try_from(batch.len()).unwrap_or(left).min(left);
+            headers.extend(batch);
+        }
+        Ok(headers)
     }
 
     fn send(&self, tx: &Transaction) -> Result<Txid, ChainError> {
@@ -218,46 +252,6 @@ fn rejection(message: &str) -> String {
 /// Whether trying again is in vain: a bad certificate stays one.
 fn is_final(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
-}
-
-impl Endpoint {
-    fn parse(config: &ElectrumConfig) -> Result<Self, ChainError> {
-        refuse_user_info(&config.url, "the server's address")?;
-        let wrong = || {
-            let url = &config.url;
-            ChainError::Config(format!(
-                "the server's address {url} is none: write tcp://HOST:PORT or ssl://HOST:PORT"
-            ))
-        };
-        let (scheme, rest) = config.url.split_once("://").ok_or_else(wrong)?;
-        let tls = match scheme {
-            "tcp" => None,
-            "ssl" => Some(!config.accept_any_certificate),
-            _ => return Err(wrong()),
-        };
-        let (host, port) = host_and_port(rest.trim_end_matches('/')).ok_or_else(wrong)?;
-        let proxy = match &config.proxy {
-            None => None,
-            Some(proxy) => {
-                refuse_user_info(proxy, "the proxy's address")?;
-                let address = proxy.strip_prefix("socks5://").unwrap_or(proxy);
-                let wrong =
-                    || ChainError::Config(format!("the proxy's address {proxy} is none: write HOST:PORT"));
-                Some(host_and_port(address).ok_or_else(wrong)?)
-            }
-        };
-        Ok(Endpoint { host, port, tls, proxy })
-    }
-}
-
-/// `HOST:PORT`, with an IPv6 address in brackets.
-fn host_and_port(text: &str) -> Option<(String, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if host.is_empty() {
-        return None;
-    }
-    Some((host.to_owned(), port.parse().ok().filter(|port| *port != 0)?))
 }
 
 /// Runs what uses `electrum-client` on a foreign server, whose short answers make that crate panic.
@@ -295,32 +289,7 @@ impl ChainSource for Electrum {
     }
 
     fn headers(&self, from: Height, count: u32) -> Result<Vec<Header>, ChainError> {
-        let Some(above) = self.tip()?.height.blocks_since(from) else { return Ok(Vec::new()) };
-        let wanted = count.min(above.saturating_add(1));
-        let mut headers: Vec<Header> = Vec::new();
-        let mut left = wanted;
-        while left > 0 {
-            let next = from.saturating_add(wanted - left);
-            let most = left.min(HEADERS_BATCH);
-            let answer = self.call("blockchain.block.headers", json!([next, most]))?;
-            let batch = self.parse_headers(&answer, most)?;
-            if let Some(at) = check::first_broken_link(&batch) {
-                return Err(self.misbehaving(format!(
-                    "header {at} above height {next} does not link to the one before"
-                )));
-            }
-            let Some(first) = batch.first() else {
-                return Err(
-                    self.misbehaving(format!("no headers at height {next}, though its tip is higher"))
-                );
-            };
-            if headers.last().is_some_and(|last| first.prev_blockhash != last.block_hash()) {
-                return Err(ChainError::Reorganised { height: next });
-            }
-            left -= u32::try_from(batch.len()).unwrap_or(left).min(left);
-            headers.extend(batch);
-        }
-        Ok(headers)
+        self.settled(|| self.find_headers(from, count))
     }
 
     fn block(&self, _: Height) -> Result<Block, ChainError> {

@@ -12,7 +12,7 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned,
 };
 
-use super::Endpoint;
+use super::endpoint::Endpoint;
 
 /// A stream on which every call ends by a deadline, however slowly the other side trickles its bytes.
 pub(super) struct Stream {

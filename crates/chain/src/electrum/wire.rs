@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Endpoint;
+use super::endpoint::Endpoint;
 use super::stream::Stream;
 
 /// The longest line taken from a server: twice the hex of the largest transaction.
