@@ -61,12 +61,12 @@ pub enum DecodeError {
         tag: u8,
     },
     /// 32 bytes that are no x-only public key.
-    #[error("{field} is no public key")]
+    #[error("{field} is no public key: {error}")]
     Key {
         /// The field.
         field: &'static str,
         /// What is wrong with it.
-        source: bitcoin::secp256k1::Error,
+        error: bitcoin::secp256k1::Error,
     },
     /// The providers are no set of keys.
     #[error(transparent)]
@@ -83,12 +83,12 @@ pub enum DecodeError {
         error: MerkleError,
     },
     /// A header or transaction that does not decode.
-    #[error("{field} does not decode: {source}")]
+    #[error("{field} does not decode: {error}")]
     Consensus {
         /// The field.
         field: &'static str,
         /// What is wrong with it.
-        source: encode::Error,
+        error: encode::Error,
     },
     /// A transaction comes with its witness, which nothing in a proof commits to.
     #[error("{field} carries a witness: proofs carry transactions without")]
@@ -250,7 +250,7 @@ impl Reader<'_> {
 
     fn key(&mut self, field: &'static str) -> Result<XOnlyPublicKey, DecodeError> {
         let bytes: [u8; 32] = self.array(field)?;
-        XOnlyPublicKey::from_slice(&bytes).map_err(|source| DecodeError::Key { field, source })
+        XOnlyPublicKey::from_slice(&bytes).map_err(|error| DecodeError::Key { field, error })
     }
 
     fn header(&mut self, field: &'static str) -> Result<Header, DecodeError> {
@@ -269,7 +269,7 @@ impl Reader<'_> {
             }
             // Reading from a slice fails in one way only: at its end.
             Err(encode::Error::Io(_)) => Err(DecodeError::Truncated { field }),
-            Err(source) => Err(DecodeError::Consensus { field, source }),
+            Err(error) => Err(DecodeError::Consensus { field, error }),
         }
     }
 
