@@ -11,14 +11,18 @@ use clap::Parser;
 
 mod args;
 mod commands;
+mod committee;
 mod config;
 mod error;
 mod input;
+mod live;
 mod network;
 mod output;
 mod params;
 mod rules;
 mod session;
+mod spending;
+mod stakes;
 
 fn main() -> ExitCode {
     let cli = match args::Cli::try_parse() {

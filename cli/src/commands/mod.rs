@@ -10,18 +10,43 @@ use crate::error::Result;
 use crate::session::Session;
 
 mod completions;
+mod demo;
+mod devnet;
 mod headers;
 mod params;
 mod proof;
 mod prove;
 mod scan;
 mod script;
+mod slash;
+mod stake;
+mod stakes;
 mod terms;
 mod tx;
+mod unbond;
 mod verify;
+mod wallet;
+mod withdraw;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show the whole life of stakes, on an embedded chain that needs nothing
+    Demo(demo::DemoArgs),
+    /// Keys, addresses and coins
+    #[command(subcommand)]
+    Wallet(wallet::Command),
+    /// Lock coins in a stake
+    Stake(Box<stake::StakeArgs>),
+    /// List stakes with their states, and keep the list
+    Stakes(stakes::Args),
+    /// End a stake early, with the covenant
+    Unbond(unbond::UnbondArgs),
+    /// Withdraw what lies in stakes whose timelock is over
+    Withdraw(withdraw::Args),
+    /// Slash a stake with a provider's secret key
+    Slash(slash::SlashArgs),
+    /// Run an embedded regtest chain with an Electrum server
+    Devnet(devnet::DevnetArgs),
     /// Scripts and outputs of a stake, from its terms
     #[command(subcommand)]
     Script(script::Command),
@@ -47,6 +72,14 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn run(&self, session: &Session<'_>) -> Result<()> {
         match self {
+            Command::Demo(args) => demo::run(args, session),
+            Command::Wallet(command) => wallet::run(command, session),
+            Command::Stake(args) => stake::run(args, session),
+            Command::Stakes(args) => stakes::run(args, session),
+            Command::Unbond(args) => unbond::run(args, session),
+            Command::Withdraw(args) => withdraw::run(args, session),
+            Command::Slash(args) => slash::run(args, session),
+            Command::Devnet(args) => devnet::run(args, session),
             Command::Script(command) => script::run(command, session),
             Command::Tx(command) => tx::run(command, session),
             Command::Scan(args) => scan::run(args, session),

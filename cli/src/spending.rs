@@ -1,0 +1,138 @@
+//! What every command that spends has in common: fee rate, staker's signature, dry run, PSBT.
+
+use std::path::PathBuf;
+
+use bitcoin::{Amount, FeeRate};
+use clap::Args;
+use tapstake_chain::ChainSource;
+use tapstake_tx::check_fee_rate;
+
+use crate::error::{Context, Error, Result};
+use crate::session::Session;
+
+/// How much the miners get.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FeeArgs {
+    /// Fee rate in sat per virtual byte
+    #[arg(long, value_name = "SAT/VB", value_parser = fee_rate_arg, conflicts_with = "target")]
+    fee_rate: Option<FeeRate>,
+    /// Blocks within which to confirm, where no fee rate is given
+    #[arg(long, default_value_t = 6, value_name = "BLOCKS", value_parser = clap::value_parser!(u16).range(1..=1008))]
+    target: u16,
+}
+
+impl FeeArgs {
+    /// The fee rate: as given, else the source's estimate, else the least it relays.
+    pub(crate) fn rate(&self, session: &Session<'_>, chain: &dyn ChainSource) -> Result<FeeRate> {
+        if let Some(rate) = self.fee_rate {
+            return Ok(check_fee_rate(rate)?);
+        }
+        if let Some(rate) = chain.fee_rate(self.target)? {
+            return Ok(check_fee_rate(rate).next("give --fee-rate")?);
+        }
+        // A young chain has no estimate; twice what is relayed is cheap and not the least.
+        let relay = chain.relay_fee()?;
+        let rate = relay.checked_mul(2).unwrap_or(relay);
+        session.out.note(&format!("the source estimates no fee rate; using {}", show_rate(rate)));
+        Ok(check_fee_rate(rate)?)
+    }
+}
+
+/// A fee rate for a person to read.
+pub(crate) fn show_rate(rate: FeeRate) -> String {
+    let millis = rate.to_sat_per_kwu() * 4;
+    format!("{}.{:03} sat/vB", millis / 1000, millis % 1000)
+}
+
+/// Reads a decimal number of sat per virtual byte, with at most three decimals.
+fn fee_rate_arg(text: &str) -> Result<FeeRate, String> {
+    let wrong = || format!("{text:?} is no number of sat/vB with at most 3 decimals");
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    if whole.is_empty()
+        || decimals.len() > 3
+        || !whole.bytes().chain(decimals.bytes()).all(|byte| byte.is_ascii_digit())
+    {
+        return Err(wrong());
+    }
+    let millis = format!("{whole}{decimals:0<3}").parse::<u64>().map_err(|_| wrong())?;
+    // 1 sat/vB is 250 sat/kwu; a fraction of that is rounded up, so that what is relayed stays relayed.
+    Ok(FeeRate::from_sat_per_kwu(millis.div_ceil(4)))
+}
+
+/// Reads an amount with its unit: `0.5btc`, `50000sat`.
+pub(crate) fn amount_arg(text: &str) -> Result<Amount, String> {
+    let at =
+        text.find(|c: char| c.is_ascii_alphabetic()).ok_or("an amount has a unit: 50000sat or 0.5btc")?;
+    let (number, unit) = text.split_at(at);
+    let denomination = match unit.to_ascii_lowercase().as_str() {
+        "btc" => bitcoin::Denomination::Bitcoin,
+        "sat" | "sats" => bitcoin::Denomination::Satoshi,
+        _ => return Err(format!("unit {unit:?} is neither btc nor sat")),
+    };
+    Amount::from_str_in(number.trim(), denomination).map_err(|error| error.to_string())
+}
+
+/// Where the committee's keys are, if not known to everybody.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CommitteeArgs {
+    /// File with covenant members' secret keys, hex on a line each [default: those of --params local]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) covenant_key_file: Option<PathBuf>,
+}
+
+/// The address that withdrawn coins go to, or the wallet's next one.
+pub(crate) fn destination(
+    session: &Session<'_>,
+    wallet: &mut tapstake_wallet::Wallet,
+    to: Option<&bitcoin::Address<bitcoin::address::NetworkUnchecked>>,
+) -> Result<bitcoin::ScriptBuf> {
+    match to {
+        None => Ok(wallet.next_unused_address()?.address.script_pubkey()),
+        Some(address) => {
+            let network = session.network();
+            let checked = address.clone().require_network(network).map_err(|error| {
+                Error::rule("address", error.to_string())
+                    .next(format!("give an address of {network}, or --network"))
+            })?;
+            Ok(checked.script_pubkey())
+        }
+    }
+}
+
+/// Fresh auxiliary randomness for a signature (BIP-0340).
+pub(crate) fn aux() -> [u8; 32] {
+    bitcoin::secp256k1::rand::random()
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |elapsed| elapsed.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fee_rates_are_decimal_sat_per_vbyte() {
+        let kwu = |text| fee_rate_arg(text).map(FeeRate::to_sat_per_kwu);
+        assert_eq!(kwu("1"), Ok(250));
+        assert_eq!(kwu("0.1"), Ok(25));
+        assert_eq!(kwu("2.5"), Ok(625));
+        assert_eq!(kwu("0.001"), Ok(1));
+        for wrong in ["", "-1", "1.2345", "1,5", "1e3", "."] {
+            assert!(fee_rate_arg(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn amounts_need_a_unit() {
+        assert_eq!(amount_arg("0.5btc"), Ok(Amount::from_sat(50_000_000)));
+        assert_eq!(amount_arg("50000sat"), Ok(Amount::from_sat(50_000)));
+        assert_eq!(amount_arg("1 BTC"), Ok(Amount::ONE_BTC));
+        for wrong in ["50000", "0.5", "1 eth", "-1sat", "0.000000001btc", "99999999999btc"] {
+            assert!(amount_arg(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The list of stakes, as commands use it.
+
+use bitcoin::OutPoint;
+use bitcoin::XOnlyPublicKey;
+use bitcoin::secp256k1::schnorr::Signature;
+use tapstake_tracker::{KeptParams, KeyOrigin, StakeRecord, Store};
+use tapstake_tx::LeafSpend;
+use tapstake_wallet::{StakeFacts, StakerKey, StakerKeypair};
+
+use crate::error::{Error, Result};
+use crate::live::{WalletArgs, network_dir};
+use crate::session::Session;
+use crate::spending::aux;
+
+/// The list of stakes on the network.
+pub(crate) fn open_store(session: &Session<'_>) -> Result<Store> {
+    Ok(Store::open(&network_dir(session)?.join("stakes.sqlite"))?)
+}
+
+/// The stake at `outpoint`.
+pub(crate) fn record_of(store: &Store, outpoint: OutPoint) -> Result<StakeRecord> {
+    store.get(&outpoint)?.ok_or_else(|| {
+        Error::failed(format!("no stake {outpoint} in the list")).next(
+            "tapstake stakes lists them; tapstake stakes restore SHEET adds one from its recovery sheet",
+        )
+    })
+}
+
+/// The record of a stake that its recovery sheet describes, under the session's parameters.
+pub(crate) fn record_from(session: &Session<'_>, facts: &StakeFacts) -> Result<StakeRecord> {
+    let schedule = session.schedule()?;
+    let params = schedule.version(facts.params_version)?;
+    if params.unbonding_fee != facts.unbonding_fee || params.covenant != *facts.terms.parties.covenant() {
+        let message =
+            format!("the sheet's stake was made under other parameters than version {}", params.version);
+        return Err(Error::rule("parameters", message).next("give the --params it was made under"));
+    }
+    let origin = facts.staker.origin.as_ref();
+    Ok(StakeRecord {
+        network: facts.network,
+        outpoint: facts.outpoint,
+        value: facts.value,
+        terms: facts.terms.clone(),
+        params: KeptParams::from(params),
+        staker: origin.map(|origin| KeyOrigin { fingerprint: origin.fingerprint, path: origin.path.clone() }),
+        made_at: facts.made_at,
+        included_at: facts.included_at,
+        staking_tx: None,
+        rehearsed_exit: None,
+        wallet: None,
+        label: None,
+    })
+}
+
+/// The staker key of a stake, with its origin where the record has one.
+pub(crate) fn staker_key(record: &StakeRecord) -> StakerKey {
+    StakerKey {
+        x_only: record.terms.parties.staker(),
+        origin: record.staker.as_ref().map(|origin| tapstake_wallet::KeyOrigin {
+            fingerprint: origin.fingerprint,
+            path: origin.path.clone(),
+        }),
+    }
+}
+
+/// The key pair of a stake's staker key, from the wallet's seed.
+pub(crate) fn staker_keypair(
+    session: &Session<'_>,
+    wallet: &WalletArgs,
+    record: &StakeRecord,
+) -> Result<StakerKeypair> {
+    let wallet_opened = wallet.open(session)?;
+    let signer = wallet.signer(&wallet_opened)?;
+    Ok(signer.keypair_of(&staker_key(record))?)
+}
+
+/// The staker's signature over a spend of the stake.
+pub(crate) fn staker_signature(
+    session: &Session<'_>,
+    wallet: &WalletArgs,
+    record: &StakeRecord,
+    spend: &LeafSpend<'_>,
+) -> Result<(XOnlyPublicKey, Signature)> {
+    let keypair = staker_keypair(session, wallet, record)?;
+    Ok(spend.sign(&session.secp, keypair.keypair(), &aux()))
+}
