@@ -182,11 +182,11 @@ fn to_stderr(text: &str) {
 fn write_to(writer: &mut impl Write, text: &str) {
     let end = if text.ends_with('\n') { "" } else { "\n" };
     let written = write!(writer, "{text}{end}").and_then(|()| writer.flush());
-    if let Err(error) = written {
-        if error.kind() != ErrorKind::BrokenPipe {
-            // Results that are not written must not look like success: a full disk is found out here.
-            let _ = writeln!(std::io::stderr(), "error: writing the output: {error}");
-            std::process::exit(1);
-        }
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        // Results that are not written must not look like success: a full disk is found out here.
+        let _ = writeln!(std::io::stderr(), "error: writing the output: {error}");
+        std::process::exit(1);
     }
 }

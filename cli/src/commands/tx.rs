@@ -112,7 +112,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<()> {
             let spend = unbonding.spend(&given);
             report.signed_by(spend.leaf());
             if staking_time.is_some() {
-                report.to_sign(&spend, given.coin())?;
+                report.add_digest(&spend, given.coin())?;
             }
             session.out.show(&report);
         }
@@ -160,7 +160,7 @@ fn slash<O: Slashable>(
     report.pays(1, "refund");
     let spend = built.spend(coin);
     report.signed_by(spend.leaf());
-    report.to_sign(&spend, coin)?;
+    report.add_digest(&spend, coin)?;
     if built.burns() {
         report.burns = Some(built.slashed().to_sat());
     }

@@ -106,7 +106,7 @@ impl TxReport {
     }
 
     /// Adds what is signed: the digest, and the transaction as a PSBT for any signer.
-    pub(crate) fn to_sign<O: Deref<Target = StakeOutput>>(
+    pub(crate) fn add_digest<O: Deref<Target = StakeOutput>>(
         &mut self,
         spend: &LeafSpend<'_>,
         coin: &Coin<O>,
