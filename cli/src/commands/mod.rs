@@ -9,6 +9,7 @@ use clap::Subcommand;
 use crate::error::Result;
 use crate::session::Session;
 
+mod claim;
 mod completions;
 mod demo;
 mod devnet;
@@ -53,7 +54,7 @@ pub(crate) enum Command {
     /// Transactions of a stake: build them from terms, or say what one is
     #[command(subcommand)]
     Tx(tx::Command),
-    /// Find every stake in a raw block
+    /// Find every stake in a raw block, or in the blocks of a node
     Scan(scan::Args),
     /// Prove that a stake is on Bitcoin
     Prove(prove::Args),

@@ -1,19 +1,23 @@
 //! `tapstake prove`
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bitcoin::block::Header;
-use bitcoin::{Network, OutPoint};
+use bitcoin::{Block, Network, OutPoint, Txid};
 use serde::Serialize;
 use tapstake_params::Height;
-use tapstake_prover::{claim_from_op_return, prove_in_block};
-use tapstake_script::Providers;
-use tapstake_verifier::{Claim, OwnHeaders, Registration, StakeProof};
+use tapstake_prover::{
+    ChainSource, ProveError, Wait, claim_from_op_return, prove, prove_in_block, wait_for_confirmations,
+};
+use tapstake_verifier::{OwnHeaders, StakeProof};
 
+use crate::commands::claim::{self, ClaimArgs};
 use crate::commands::headers;
 use crate::commands::scan::read_block;
 use crate::error::{Context, Error, Result};
-use crate::input::{self, KeyArg, key_arg};
+use crate::input;
+use crate::live::SourceArgs;
 use crate::network::NetworkName;
 use crate::output::{self, Show, facts};
 use crate::session::Session;
@@ -23,73 +27,95 @@ pub(crate) struct Args {
     /// The staking output, TXID:VOUT
     outpoint: OutPoint,
     /// A file with the stake's block, raw or as hex: the proof is made offline
-    #[arg(long, value_name = "FILE")]
-    block: PathBuf,
-    /// The block's height
+    #[arg(long, value_name = "FILE", requires = "height")]
+    block: Option<PathBuf>,
+    /// The block's height; from a source, only a node without a transaction index needs it
     #[arg(long, value_name = "HEIGHT")]
-    height: Height,
-    #[command(flatten)]
-    claim: ClaimArgs,
-    /// A file with headers around the block, 80 bytes each, to go into the proof for verifiers without a chain
-    #[arg(long, value_name = "FILE")]
+    height: Option<Height>,
+    /// With --block, a file with headers around it, 80 bytes each, that go into the proof for verifiers without a chain
+    #[arg(long, value_name = "FILE", requires = "block")]
     headers: Option<PathBuf>,
+    /// From a source, put the headers up to the tip into the proof for verifiers without a chain
+    #[arg(long, conflicts_with = "block")]
+    with_headers: bool,
+    /// From a source, first wait for this many confirmations
+    #[arg(long, value_name = "N", conflicts_with = "block")]
+    wait: Option<u32>,
     /// Write the proof to a file
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write the file in the compact binary form instead of JSON
     #[arg(long, requires = "out")]
     binary: bool,
-}
-
-/// What the stake is said to be; a phase-1 stake says it itself, in its OP_RETURN.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Terms, unless the stake's OP_RETURN says them")]
-pub(crate) struct ClaimArgs {
-    /// The staker's key, 32 or 33 bytes of hex
-    #[arg(long, value_name = "KEY", value_parser = key_arg, requires_all = ["providers", "staking_time"])]
-    staker: Option<KeyArg>,
-    /// A finality provider's key; give it once for each provider
-    #[arg(long = "provider", id = "providers", value_name = "KEY", value_parser = key_arg, requires = "staker")]
-    providers: Vec<KeyArg>,
-    /// The staking time in blocks, 1 to 65535
-    #[arg(long, value_name = "BLOCKS", requires = "staker")]
-    staking_time: Option<u64>,
-    /// The height at which the stake was registered, if that is what chooses its parameters
-    #[arg(long, value_name = "HEIGHT", requires = "staker")]
-    registered_at: Option<Height>,
-}
-
-impl ClaimArgs {
-    /// The claim typed, if one was.
-    pub(crate) fn given(&self) -> Result<Option<Claim>> {
-        let (Some(staker), Some(time)) = (&self.staker, self.staking_time) else { return Ok(None) };
-        Ok(Some(Claim {
-            staker: staker.to_x_only()?,
-            providers: Providers::new(input::keys(&self.providers)?)?,
-            staking_time: input::timelock(time)?,
-            registration: self.registered_at.map_or(Registration::None, Registration::At),
-        }))
-    }
+    #[command(flatten)]
+    claim: ClaimArgs,
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
-    let network = session.network();
-    let block = read_block(&args.block)?;
+    let proof = match &args.block {
+        Some(block) => from_block(args, &read_block(block)?, session)?,
+        None => from_source(args, session)?,
+    };
+    deliver(proof, args.out.as_deref(), args.binary, session)
+}
+
+fn from_block(args: &Args, block: &Block, session: &Session<'_>) -> Result<StakeProof> {
     let claim = match args.claim.given()? {
         Some(claim) => claim,
         None => {
             let tx = block.txdata.iter().find(|tx| tx.compute_txid() == args.outpoint.txid);
             let missing =
                 || Error::failed(format!("the block does not hold transaction {}", args.outpoint.txid));
-            claim_from_op_return(tx.ok_or_else(missing)?)
-                .next("give --staker, --provider and --staking-time")?
+            claim_from_op_return(tx.ok_or_else(missing)?).next(GIVE_TERMS)?
         }
     };
-    let mut proof = prove_in_block(&block, args.height, network, args.outpoint, claim)?;
+    let height = args.height.ok_or_else(|| Error::usage("--block needs --height"))?;
+    let mut proof = prove_in_block(block, height, session.network(), args.outpoint, claim)?;
     if let Some(path) = &args.headers {
         proof.own_headers = Some(own_headers(path, &proof)?);
     }
-    deliver(proof, args.out.as_deref(), args.binary, session)
+    Ok(proof)
+}
+
+fn from_source(args: &Args, session: &Session<'_>) -> Result<StakeProof> {
+    let source = args.source.connect(session)?;
+    let (chain, txid) = (source.chain(), args.outpoint.txid);
+    if let Some(confirmations) = args.wait {
+        wait(chain, txid, confirmations, session)?;
+    }
+    let claim = match args.claim.given()? {
+        Some(claim) => claim,
+        None => match claim::listed(session, args.outpoint)? {
+            Some(claim) => claim,
+            None => {
+                let known = chain.transaction(&txid)?.ok_or(ProveError::UnknownTransaction(txid))?;
+                claim_from_op_return(&known.tx).next(GIVE_TERMS)?
+            }
+        },
+    };
+    let mut proof = prove(chain, args.outpoint, args.height, claim)?;
+    if args.with_headers {
+        proof.own_headers = Some(tapstake_prover::own_headers(chain, &proof)?);
+    }
+    Ok(proof)
+}
+
+const GIVE_TERMS: &str = "give --staker, --provider and --staking-time";
+
+/// Waits, with a bar that grows by confirmations.
+fn wait(chain: &dyn ChainSource, txid: Txid, confirmations: u32, session: &Session<'_>) -> Result<()> {
+    let bar = session.out.progress(Some(confirmations.into()), "waiting for confirmations");
+    let poll = Duration::from_secs(if chain.network() == Network::Regtest { 1 } else { 30 });
+    let wait = Wait { confirmations, poll, timeout: None };
+    let waited = wait_for_confirmations(chain, txid, wait, |have| {
+        bar.set_position(have.min(confirmations).into());
+        true
+    });
+    bar.finish_and_clear();
+    waited?;
+    Ok(())
 }
 
 /// Prints a proof, or writes it to a file and says so.

@@ -1,6 +1,6 @@
 //! `tapstake verify`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bitcoin::block::Header;
 use bitcoin::constants::genesis_block;
@@ -8,6 +8,7 @@ use bitcoin::hex::FromHex;
 use bitcoin::{BlockHash, CompactTarget, Network, OutPoint, Work, XOnlyPublicKey};
 use serde::Serialize;
 use tapstake_params::{Height, Timelock, Window};
+use tapstake_prover::sync_headers;
 use tapstake_verifier::headers::{Anchor, HeaderChain};
 use tapstake_verifier::{
     Depth, IncludedStake, Policy, Registration, StakeProof, Status, VerifyError, verify,
@@ -18,6 +19,7 @@ use crate::commands::headers::{self, now, refusal};
 use crate::commands::proof;
 use crate::error::{Context, Error, Result};
 use crate::input;
+use crate::live::SourceArgs;
 use crate::network::NetworkName;
 use crate::output::{Show, facts};
 use crate::session::Session;
@@ -48,6 +50,11 @@ pub(crate) struct Args {
     /// Also refuse headers more than two hours ahead of this machine's clock
     #[arg(long)]
     clock: bool,
+    /// Judge by all headers of a chain source, from the genesis block on
+    #[arg(long, conflicts_with_all = ["headers", "min_work"])]
+    live: bool,
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
 fn anchor_arg(text: &str) -> Result<(Height, BlockHash), String> {
@@ -73,11 +80,17 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
         own_headers: Some(args.least_work(network, &proof, confirmations)),
         ..Policy::new(Depth::Confirmations(confirmations))
     };
-    let verdict = if args.headers.is_some() {
-        let chain = args.chain(network, &proof, policy.now)?;
-        verify(&session.secp, &proof, &chain, &schedule, &policy)
-    } else {
-        verify_with_own_headers(&session.secp, &proof, args.anchor, &schedule, &policy)
+    let chain = match (&args.headers, args.live) {
+        (Some(path), _) => Some(file_chain(path, network, &proof, policy.now)?),
+        (None, true) => Some(args.live_chain(network, session)?),
+        (None, false) => None,
+    };
+    let verdict = match &chain {
+        Some(chain) => {
+            check_trusted(chain, args.anchor)?;
+            verify(&session.secp, &proof, chain, &schedule, &policy)
+        }
+        None => verify_with_own_headers(&session.secp, &proof, args.anchor, &schedule, &policy),
     };
     let stake = verdict.map_err(refused)?;
     if args.require_active {
@@ -103,27 +116,41 @@ impl Args {
         }
     }
 
-    /// The chain of the file's headers: from the genesis block or, if they start above it, from where the proof says its
-    /// block is.
-    fn chain(&self, network: Network, proof: &StakeProof, now: Option<u32>) -> Result<HeaderChain> {
-        let Some(path) = &self.headers else { return Err(Error::usage("no headers given")) };
-        let raw = input::bytes(path)?;
-        let all: Vec<Header> =
-            headers::split(&raw).context(path.display())?.iter().map(headers::from_raw).collect();
-        let anchor = anchor_of(network, proof, &all)?;
-        let mut chain = HeaderChain::new(anchor, 0);
-        match now {
-            Some(now) => chain.extend_at(&all[1..], now),
-            None => chain.extend(&all[1..]),
-        }
-        .map_err(refusal)?;
-        if let Some((height, expected)) = self.anchor {
-            let found = chain.hash_at(height);
-            if found != Some(expected) {
-                return Err(refused(VerifyError::TrustedBlock { height, expected, found }));
-            }
-        }
+    /// The chain that a source follows.
+    fn live_chain(&self, network: Network, session: &Session<'_>) -> Result<HeaderChain> {
+        let source = self.source.connect(session)?;
+        let mut chain = HeaderChain::new(Anchor::genesis(network), 0);
+        let tip = source.chain().tip()?.height.to_u32();
+        let bar = session.out.progress(Some(tip.into()), "checking headers");
+        let synced =
+            sync_headers(source.chain(), &mut chain, |height| bar.set_position(height.to_u32().into()));
+        bar.finish_and_clear();
+        synced?;
         Ok(chain)
+    }
+}
+
+/// The chain of a file's headers: from the genesis block or, if they start above it, from where the proof says its block
+/// is.
+fn file_chain(path: &Path, network: Network, proof: &StakeProof, now: Option<u32>) -> Result<HeaderChain> {
+    let raw = input::bytes(path)?;
+    let split = headers::split(&raw).context(path.display())?;
+    let all: Vec<Header> = split.iter().map(headers::from_raw).collect();
+    let mut chain = HeaderChain::new(anchor_of(network, proof, &all)?, 0);
+    match now {
+        Some(now) => chain.extend_at(&all[1..], now),
+        None => chain.extend(&all[1..]),
+    }
+    .map_err(refusal)?;
+    Ok(chain)
+}
+
+/// Refuses a chain that does not have the block that the caller trusts.
+fn check_trusted(chain: &HeaderChain, trusted: Option<(Height, BlockHash)>) -> Result<()> {
+    let Some((height, expected)) = trusted else { return Ok(()) };
+    match chain.hash_at(height) {
+        Some(found) if found == expected => Ok(()),
+        found => Err(refused(VerifyError::TrustedBlock { height, expected, found })),
     }
 }
 

@@ -133,11 +133,12 @@ fn prove(outpoint: OutPoint, more: &str) -> String {
 fn a_scan_finds_every_stake_and_says_what_is_wrong_with_some() {
     let file = block_file();
     let report = json(&format!("scan --block {} --height {STAKES_AT} --params local", file.path()));
-    assert_fields(&report, &["network", "blocks", "height", "block", "transactions", "stakes", "refused"]);
+    assert_fields(&report, &["network", "from", "to", "blocks", "block", "stakes", "refused"]);
     let stakes = report["stakes"].as_array().unwrap();
     assert_eq!(stakes.len(), 2);
     for stake in stakes {
         let fields = [
+            "height",
             "outpoint",
             "staker",
             "provider",

@@ -6,6 +6,7 @@ mod block;
 mod docs;
 mod headers;
 mod inspect;
+mod live;
 mod refusals;
 mod script;
 mod settings;
