@@ -116,10 +116,7 @@ impl Store {
     /// Refuses what is no intact list of a format known here.
     fn check(&self) -> Result<(), TrackerError> {
         // A process killed while making it leaves no file; SQLite would take an empty one for a new database.
-        let length = std::fs::metadata(&self.file)
-            .map_err(|error| TrackerError::File { file: self.file.clone(), error })?
-            .len();
-        if length == 0 {
+        if self.length()? == 0 {
             return Err(self.damaged("the file is empty"));
         }
         let pragma = |name: &str| self.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0));
@@ -131,6 +128,13 @@ impl Store {
         if found > FORMAT {
             return Err(TrackerError::NewerStore { file: self.file.clone(), found, supported: FORMAT });
         }
+        // SQLite would read zeros where the last page is cut off.
+        let [pages, size] = [pragma("page_count"), pragma("page_size")];
+        let whole = pages.map_err(|error| self.error(error))? * size.map_err(|error| self.error(error))?;
+        let length = self.length()?;
+        if i64::try_from(length).is_ok_and(|length| length < whole) {
+            return Err(self.damaged(format!("{length} bytes are left of {whole}")));
+        }
         let check: String = self
             .connection
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
@@ -139,6 +143,11 @@ impl Store {
             return Err(self.damaged(check));
         }
         Ok(())
+    }
+
+    fn length(&self) -> Result<u64, TrackerError> {
+        let file = std::fs::metadata(&self.file);
+        Ok(file.map_err(|error| TrackerError::File { file: self.file.clone(), error })?.len())
     }
 
     /// The file the list is in.

@@ -260,7 +260,7 @@ fn spends_are_told_apart_by_the_leaf_in_their_witness() {
     let stage = Stage::new();
     let record = stage.prepare(20);
     let stake = record.stake(&stage.secp);
-    let kind = |tx| classify_spend(&stage.secp, &stake, tx, 0);
+    let kind = |tx: &_| classify_spend(&stage.secp, &stake, tx, 0);
     let (unbonding, mut tx) = stage.unbonding(&record);
     assert_eq!(kind(&tx), SpendKind::Unbonding(unbonding.coin().clone()));
     // Any other script, control block, or none at all.
