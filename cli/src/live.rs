@@ -77,7 +77,7 @@ impl SourceArgs {
                 }
                 _ => {
                     config.cookie_file =
-                        Some(self.cookie_file.clone().map_or_else(|| default_cookie(network), Ok)?)
+                        Some(self.cookie_file.clone().map_or_else(|| default_cookie(network), Ok)?);
                 }
             }
             return Ok(SourceConfig::Bitcoind(config));

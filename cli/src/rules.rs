@@ -2,13 +2,19 @@
 //!
 //! The crates' errors are typed; here each type, or where one type holds several rules each variant, has its name.
 
+use tapstake_chain::ChainError;
 use tapstake_params::local::LocalError;
 use tapstake_params::{
     BoundsError, DustError, JsonError, ParamsError, QuorumError, RateError, ScheduleError, TimelockError,
 };
+use tapstake_prover::ProveError;
 use tapstake_script::{FindError, OpReturnError, TermsError};
-use tapstake_tx::{FeeRateError, ShapeError, SlashingError, StakingError, UnbondingError};
+use tapstake_tracker::TrackerError;
+use tapstake_tx::{
+    FeeRateError, ShapeError, SlashingError, StakingError, UnbondingError, WithdrawalError, WitnessError,
+};
 use tapstake_verifier::headers::HeaderError;
+use tapstake_wallet::WalletError;
 
 /// The rule that `error`, or the first of its sources that knows one, goes back to.
 pub(crate) fn name(error: &anyhow::Error) -> Option<&'static str> {
@@ -62,8 +68,25 @@ fn one(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
             SlashingError::Weight { .. } => Some("weight"),
             _ => None,
         },
-        StakingError => |_| Some("staking"),
+        StakingError => |error| Some(staking(error)),
+        WithdrawalError => |error| Some(withdrawal(error)),
+        WitnessError => |_| Some("signatures"),
         HeaderError => |error| Some(error.rule().name()),
+        WalletError => wallet,
+        ChainError => chain,
+        ProveError => |error| match error {
+            ProveError::Chain(error) => chain(error),
+            ProveError::OpReturn(_) => Some("phase-1-data"),
+            ProveError::TimedOut { .. } => Some("confirmations"),
+            _ => None,
+        },
+        TrackerError => |error| match error {
+            TrackerError::Chain(error) => chain(error),
+            TrackerError::Network { .. } => Some("network"),
+            TrackerError::NewerStore { .. } | TrackerError::NewerExport { .. } => Some("file-version"),
+            TrackerError::Damaged { .. } | TrackerError::Export(_) => Some("file"),
+            _ => None,
+        },
     }
     None
 }
@@ -96,4 +119,62 @@ const fn params(error: &ParamsError) -> &'static str {
         ParamsError::NoMajority { .. } => "quorum",
         _ => "parameters",
     }
+}
+
+const fn staking(error: &StakingError) -> &'static str {
+    match error {
+        StakingError::Bounds(_) => "bounds",
+        StakingError::UnbondingTime { .. } => "unbonding-time",
+        StakingError::TxidNotFinal { .. } => "txid-not-final",
+        StakingError::SeveralProviders { .. } => "several-providers",
+        _ => "staking",
+    }
+}
+
+const fn withdrawal(error: &WithdrawalError) -> &'static str {
+    match error {
+        WithdrawalError::FeeRate(_) => "fee-rate",
+        WithdrawalError::TooSmall { .. } => "too-small",
+        WithdrawalError::Dust(_) => "dust",
+        WithdrawalError::Weight { .. } => "weight",
+        WithdrawalError::Immature { .. } => "immature",
+        WithdrawalError::Signatures { .. } | WithdrawalError::Witness { .. } => "signatures",
+        _ => "withdrawal",
+    }
+}
+
+fn wallet(error: &WalletError) -> Option<&'static str> {
+    Some(match error {
+        WalletError::WrongNetwork { .. } | WalletError::KeyNetwork(_) => "network",
+        WalletError::NewerFormat { .. } => "file-version",
+        WalletError::Damaged { .. } => "file",
+        WalletError::Mnemonic(_) | WalletError::MnemonicLength(_) => "mnemonic",
+        WalletError::Descriptor(_) | WalletError::NotNativeSegwit(_) => "descriptor",
+        WalletError::InsufficientFunds { .. } => "insufficient-funds",
+        WalletError::FeeRate(_) | WalletError::FeeTooHigh { .. } => "fee-rate",
+        WalletError::Dust { .. } => "dust",
+        WalletError::ValueOutOfRange => "amount",
+        WalletError::LockedCoin { .. } => "locked-coin",
+        WalletError::YoungCoin { .. } => "immature",
+        WalletError::Bounds(_) => "bounds",
+        WalletError::Staking(error) => staking(error),
+        WalletError::Withdrawal(error) => withdrawal(error),
+        WalletError::NotTheStake(_) => "staking-output",
+        WalletError::Chain(error) => return chain(error),
+        WalletError::Rehearsal(_) | WalletError::OtherRehearsal { .. } => "exit-rehearsal",
+        _ => return None,
+    })
+}
+
+const fn chain(error: &ChainError) -> Option<&'static str> {
+    Some(match error {
+        ChainError::WrongNetwork { .. } => "network",
+        ChainError::Unreachable { .. } => "unreachable",
+        ChainError::Misbehaving { .. } => "misbehaving-source",
+        ChainError::Pruned { .. } => "pruned",
+        ChainError::TxIndexMissing { .. } => "txindex",
+        ChainError::Rejected { .. } => "rejected",
+        ChainError::BurnNeedsNode { .. } => "burn-needs-node",
+        _ => return None,
+    })
 }

@@ -28,7 +28,7 @@ impl FeeArgs {
             return Ok(check_fee_rate(rate)?);
         }
         if let Some(rate) = chain.fee_rate(self.target)? {
-            return Ok(check_fee_rate(rate).next("give --fee-rate")?);
+            return check_fee_rate(rate).next("give --fee-rate");
         }
         // A young chain has no estimate; twice what is relayed is cheap and not the least.
         let relay = chain.relay_fee()?;
