@@ -35,6 +35,7 @@ impl Story<'_> {
             fee: Some(fee),
             height: Some(height),
             note: Some(format!("{} covenant signatures", local::THRESHOLD)),
+            ..step()
         });
         self.withdraw(told, Withdrawable::from(unbonding.coin()), height, "withdraw after unbonding")
     }
@@ -68,6 +69,7 @@ impl Story<'_> {
             fee: Some(fee),
             height: Some(height),
             note: Some(format!("rate {}", rules.rate)),
+            ..step()
         });
         self.step(Step {
             stake: Some(told.name),

@@ -22,7 +22,8 @@ impl Story<'_> {
             self.step(Step {
                 stake: Some(told.name),
                 what,
-                note: Some(format!("refused by rule {}: {refusal}", refusal.rule())),
+                note: Some(format!("refused by {}", refusal.rule())),
+                reason: Some(refusal.to_string()),
                 ..step()
             });
         }

@@ -32,6 +32,9 @@ pub(crate) struct Step {
     /// What else is worth a word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
+    /// Why something was refused, in full: for the document only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
 }
 
 mod sat {
