@@ -9,9 +9,9 @@ use bitcoin::{BlockHash, CompactTarget, Network, OutPoint, Work, XOnlyPublicKey}
 use serde::Serialize;
 use tapstake_params::{Height, Timelock, Window};
 use tapstake_prover::sync_headers;
-use tapstake_verifier::headers::{Anchor, HeaderChain};
+use tapstake_verifier::headers::{Anchor, HeaderChain, HeaderError};
 use tapstake_verifier::{
-    Depth, IncludedStake, Policy, Registration, StakeProof, Status, VerifyError, verify,
+    Depth, IncludedStake, OwnHeaders, Policy, Registration, StakeProof, Status, VerifyError, verify,
     verify_with_own_headers,
 };
 
@@ -72,7 +72,7 @@ fn work_arg(text: &str) -> Result<Work, String> {
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
     let schedule = session.schedule()?;
     let network = schedule.network();
-    let proof = proof::read(&args.proof)?;
+    let mut proof = proof::read(&args.proof)?;
     let confirmations = args.min_confirmations.unwrap_or(if network == Network::Bitcoin { 10 } else { 1 });
     let policy = Policy {
         max_registration_gap: args.max_registration_gap,
@@ -90,7 +90,18 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
             check_trusted(chain, args.anchor)?;
             verify(&session.secp, &proof, chain, &schedule, &policy)
         }
-        None => verify_with_own_headers(&session.secp, &proof, args.anchor, &schedule, &policy),
+        None => {
+            // The least that a proof brings is the header of its block.
+            let start_height = proof.inclusion_height;
+            let headers = vec![proof.header];
+            proof.own_headers.get_or_insert(OwnHeaders { start_height, headers });
+            if args.anchor.is_none() {
+                session.out.warn(
+                    "judged by the headers that the proof brings: forging them costs no more than their work",
+                );
+            }
+            verify_with_own_headers(&session.secp, &proof, args.anchor, &schedule, &policy)
+        }
     };
     let stake = verdict.map_err(refused)?;
     if args.require_active {
@@ -173,7 +184,10 @@ fn anchor_of(network: Network, proof: &StakeProof, headers: &[Header]) -> Result
 
 fn refused(error: VerifyError) -> Error {
     let next = match &error {
-        VerifyError::NoOwnHeaders => Some("give --headers FILE, or have the proof made with headers"),
+        VerifyError::OwnHeaders(HeaderError::Anchor(_)) => Some(
+            "give --headers FILE, or a proof that brings the headers from the start of its retarget period on",
+        ),
+        VerifyError::OwnWork { .. } => Some("give --headers FILE, or the --anchor of a block that you trust"),
         VerifyError::Network { .. } => Some("give the --network and --params that the stake is meant for"),
         VerifyError::Depth { .. } => Some("wait for more blocks, and give newer headers"),
         _ => None,

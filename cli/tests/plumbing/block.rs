@@ -267,9 +267,26 @@ fn a_proof_that_brings_headers_needs_no_more_than_a_trusted_block() {
 }
 
 #[test]
-fn a_proof_without_headers_is_not_verified_by_itself() {
+fn a_proof_without_headers_stands_on_its_blocks_own_header() {
     let proof = TempFile::new(prove(CHAIN.good, "").as_bytes());
-    refused(&format!("verify {}", proof.path()), 3, "own-headers-work");
+    let hash = CHAIN.blocks[STAKES_AT as usize].block_hash();
+    let report = json(&format!("verify {} --anchor {STAKES_AT}:{hash}", proof.path()));
+    assert_eq!(report["confirmations"], 1);
+    assert_eq!(report["tip"], hash.to_string());
+    let parent = CHAIN.blocks[1].block_hash();
+    refused(&format!("verify {} --anchor {STAKES_AT}:{parent}", proof.path()), 3, "anchor");
+    refused(&format!("verify {} --anchor 1:{parent}", proof.path()), 3, "anchor");
+    refused(
+        &format!("verify {} --anchor {STAKES_AT}:{hash} --min-confirmations 2", proof.path()),
+        3,
+        "confirmations",
+    );
+
+    // Without a trusted block that is worth a warning.
+    let output = run(&format!("verify {}", proof.path()));
+    assert!(output.status.success());
+    assert!(stderr(&output).starts_with("warning: judged by the headers that the proof brings"));
+    refused(&format!("verify {} --min-work ff", proof.path()), 3, "own-headers-work");
 }
 
 #[test]

@@ -39,7 +39,6 @@ fn a_stake_is_proven_and_verified_over_an_electrum_server() {
     assert_eq!(report["outpoint"], stake.to_string());
     assert_eq!(report["confirmations"], 3);
     assert_eq!(report["status"], "active");
-    refused(&format!("verify {}", proof.path()), 3, "own-headers-work");
 
     let proof = TempFile::new(json(&format!("{prove} --with-headers")).to_string().as_bytes());
     let tip = devnet.tip();
@@ -72,4 +71,15 @@ fn a_scan_needs_a_source_that_serves_blocks() {
     error("scan --from 1 --to 2", 2);
     error("scan --to 2", 2);
     error(&format!("scan --from 1 --block x --height 1 {source}"), 2);
+}
+
+#[test]
+fn a_source_of_another_network_or_of_none_is_refused() {
+    let devnet = Devnet::start(&Config::default()).unwrap();
+    let stake = fund(&devnet);
+    refused(&format!("prove {stake} --network signet --source {}", devnet.electrum_url()), 1, "network");
+    let gone = devnet.electrum_url();
+    drop(devnet);
+    refused(&format!("prove {stake} --source {gone}"), 1, "unreachable");
+    error(&format!("prove {stake} --source nonsense"), 1);
 }
