@@ -30,9 +30,8 @@ impl FeeArgs {
         if let Some(rate) = chain.fee_rate(self.target)? {
             return check_fee_rate(rate).next("give --fee-rate");
         }
-        // A young chain has no estimate; twice what is relayed is cheap and not the least.
-        let relay = chain.relay_fee()?;
-        let rate = relay.checked_mul(2).unwrap_or(relay);
+        // A young chain or a quiet mempool has no estimate.
+        let rate = chain.relay_fee()?.max(FeeRate::BROADCAST_MIN);
         session.out.note(&format!("the source estimates no fee rate; using {}", show_rate(rate)));
         Ok(check_fee_rate(rate)?)
     }

@@ -35,14 +35,13 @@ pub(crate) fn record_from(session: &Session<'_>, facts: &StakeFacts) -> Result<S
             format!("the sheet's stake was made under other parameters than version {}", params.version);
         return Err(Error::rule("parameters", message).next("give the --params it was made under"));
     }
-    let origin = facts.staker.origin.as_ref();
     Ok(StakeRecord {
         network: facts.network,
         outpoint: facts.outpoint,
         value: facts.value,
         terms: facts.terms.clone(),
         params: KeptParams::from(params),
-        staker: origin.map(|origin| KeyOrigin { fingerprint: origin.fingerprint, path: origin.path.clone() }),
+        staker: origin(&facts.staker),
         made_at: facts.made_at,
         included_at: facts.included_at,
         staking_tx: None,
@@ -50,6 +49,27 @@ pub(crate) fn record_from(session: &Session<'_>, facts: &StakeFacts) -> Result<S
         wallet: None,
         label: None,
     })
+}
+
+/// What the recovery sheet of a stake says.
+pub(crate) fn sheet_facts(record: &StakeRecord) -> StakeFacts {
+    StakeFacts {
+        network: record.network,
+        params_version: record.params.version,
+        unbonding_fee: record.params.unbonding_fee,
+        terms: record.terms.clone(),
+        staker: staker_key(record),
+        outpoint: record.outpoint,
+        value: record.value,
+        made_at: record.made_at,
+        included_at: record.included_at,
+    }
+}
+
+/// Where a staker key is derived, as records keep it.
+pub(crate) fn origin(key: &StakerKey) -> Option<KeyOrigin> {
+    let origin = key.origin.as_ref()?;
+    Some(KeyOrigin { fingerprint: origin.fingerprint, path: origin.path.clone() })
 }
 
 /// The staker key of a stake, with its origin where the record has one.

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use tapstake_chain::ChainError;
 use tapstake_params::{Height, StakingParams, local};
 use tapstake_script::{Providers, StakeTerms};
-use tapstake_tracker::StakeRecord;
+use tapstake_tracker::{StakeRecord, Store};
 use tapstake_wallet::{
     Exit, FundRequest, PendingStake, PsbtFormat, ReadyStake, RecoverySheet, Rehearsal, Scan, SkipRehearsal,
-    StakeFacts, StakePlan, StakeValue, StakerKey, Wallet, read_psbt, write_psbt,
+    StakePlan, StakeValue, StakerKey, Wallet, read_psbt, write_psbt,
 };
 
 use crate::committee::Committee;
@@ -20,7 +20,7 @@ use crate::live::{Source, SourceArgs, WalletArgs, guard_mainnet, network_dir};
 use crate::output::{Show, facts};
 use crate::session::Session;
 use crate::spending::{CommitteeArgs, FeeArgs, amount_arg, now};
-use crate::stakes::open_store;
+use crate::stakes::{open_store, origin, sheet_facts};
 
 /// Lock coins in a stake
 ///
@@ -330,36 +330,16 @@ impl Run<'_> {
         staker: &StakerKey,
         ready: &ReadyStake,
     ) -> Result<()> {
-        let Run { session, params, tip, .. } = self;
+        let Run { session, .. } = self;
         let stake = ready.stake();
-        let folder = network_dir(session)?;
-        let sheet = RecoverySheet::new(
-            &session.secp,
-            StakeFacts {
-                network: session.network(),
-                params_version: params.version,
-                unbonding_fee: params.unbonding_fee,
-                terms: stake.terms().clone(),
-                staker: staker.clone(),
-                outpoint: stake.outpoint(),
-                value: stake.value(),
-                made_at: *tip,
-                included_at: None,
-            },
-        )?;
-        let sheet_path =
-            folder.join("sheets").join(format!("{}-{}.json", stake.outpoint().txid, stake.outpoint().vout));
-        sheet.write(&sheet_path)?;
-        let mut record = StakeRecord::new(session.network(), stake, params, ready.tx().clone(), *tip)?;
-        record.staker = staker.origin.as_ref().map(|origin| tapstake_tracker::KeyOrigin {
-            fingerprint: origin.fingerprint,
-            path: origin.path.clone(),
-        });
-        record.rehearsed_exit = ready.rehearsed_withdrawal().cloned();
-        record.wallet = Some(self.args.wallet.wallet.clone());
         let mut store = open_store(session)?;
-        store.insert(&record)?;
-
+        let sheet_path = match self.remember(&mut store, staker, ready) {
+            Ok(path) => path,
+            Err(error) => {
+                wallet.unlock_stake(stake.outpoint())?;
+                return Err(error);
+            }
+        };
         let sent = self.source.chain().broadcast(ready.tx());
         if let Err(ChainError::Rejected { .. }) = &sent {
             // A refusal is final: the coins are free again. After silence they may be spent, and stay locked.
@@ -374,6 +354,22 @@ impl Run<'_> {
         report.recovery_sheet = Some(sheet_path);
         session.out.show(&report);
         Ok(())
+    }
+
+    /// Writes the recovery sheet and the record; says where the sheet is.
+    fn remember(&self, store: &mut Store, staker: &StakerKey, ready: &ReadyStake) -> Result<PathBuf> {
+        let Run { args, session, params, tip, .. } = self;
+        let (stake, network) = (ready.stake(), session.network());
+        let mut record = StakeRecord::new(network, stake, params, ready.tx().clone(), *tip)?;
+        record.staker = origin(staker);
+        record.rehearsed_exit = ready.rehearsed_withdrawal().cloned();
+        record.wallet = Some(args.wallet.wallet.clone());
+        let folder = network_dir(session)?.join("sheets");
+        std::fs::create_dir_all(&folder).context(folder.display())?;
+        let path = folder.join(format!("{}-{}.json", stake.outpoint().txid, stake.outpoint().vout));
+        RecoverySheet::new(&session.secp, sheet_facts(&record))?.write(&path)?;
+        store.insert(&record)?;
+        Ok(path)
     }
 
     fn report(&self, status: &'static str, pending: &PendingStake, exit_rehearsed: bool) -> Staked {

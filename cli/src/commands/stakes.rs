@@ -6,13 +6,13 @@ use bitcoin::{Amount, OutPoint, Txid};
 use clap::Subcommand;
 use serde::Serialize;
 use tapstake_tracker::{StakeRecord, StakeState, observe, resume};
-use tapstake_wallet::{RecoverySheet, StakeFacts};
+use tapstake_wallet::RecoverySheet;
 
 use crate::error::{Error, Result};
 use crate::live::SourceArgs;
 use crate::output::{Show, table};
 use crate::session::Session;
-use crate::stakes::{open_store, record_of, staker_key};
+use crate::stakes::{open_store, record_of, sheet_facts};
 
 /// List stakes with their states, and keep the list
 #[derive(Debug, clap::Args)]
@@ -215,18 +215,7 @@ fn resume_all(args: &Resume, session: &Session<'_>) -> Result<()> {
 
 fn sheet(args: &Sheet, session: &Session<'_>) -> Result<()> {
     let record = record_of(&open_store(session)?, args.stake)?;
-    let facts = StakeFacts {
-        network: record.network,
-        params_version: record.params.version,
-        unbonding_fee: record.params.unbonding_fee,
-        staker: staker_key(&record),
-        terms: record.terms,
-        outpoint: record.outpoint,
-        value: record.value,
-        made_at: record.made_at,
-        included_at: record.included_at,
-    };
-    let sheet = RecoverySheet::new(&session.secp, facts)?;
+    let sheet = RecoverySheet::new(&session.secp, sheet_facts(&record))?;
     match &args.output {
         Some(path) => {
             sheet.write(path)?;

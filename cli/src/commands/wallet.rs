@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Balance(Which),
     /// List the wallet's coins
     Utxos(Which),
+    /// Free coins that a stake locked and that will not come, such as one whose PSBTs were never signed
+    Unlock(Unlock),
     /// Read the chain for the wallet's coins
     Sync(Sync),
     /// Show the staker key that a stake's scripts name
@@ -91,6 +93,16 @@ pub(crate) struct Sync {
     /// Look for used addresses from the first on, as after a restore
     #[arg(long)]
     full: bool,
+}
+
+/// Which coins to free.
+#[derive(Debug, Args)]
+pub(crate) struct Unlock {
+    #[command(flatten)]
+    wallet: WalletArgs,
+    /// The locked coins, as wallet utxos lists them
+    #[arg(required = true, value_name = "OUTPOINT")]
+    coins: Vec<OutPoint>,
 }
 
 /// Which staker key.
@@ -254,6 +266,12 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<()> {
         }
         Command::Utxos(args) => {
             session.out.show(&utxos(&args.wallet.open(session)?));
+            Ok(())
+        }
+        Command::Unlock(args) => {
+            let mut wallet = args.wallet.open(session)?;
+            wallet.unlock(&args.coins)?;
+            session.out.show(&utxos(&wallet));
             Ok(())
         }
         Command::Sync(args) => sync(args, session),
