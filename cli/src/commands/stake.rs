@@ -134,6 +134,10 @@ impl Show for Staked {
 }
 
 pub(crate) fn run(args: &StakeArgs, session: &Session<'_>) -> Result<()> {
+    if session.network() == bitcoin::Network::Bitcoin && args.committee.covenant_key_file.is_none() {
+        // Refused whatever the height: nobody need read a chain for that.
+        Committee::at_hand(session, session.schedule()?.latest(), None)?;
+    }
     let mut wallet = args.wallet.open(session)?;
     let source = args.source.connect(session)?;
     source.sync(session, &mut wallet, Scan::Auto)?;

@@ -12,7 +12,7 @@ use tapstake_prover::sync_headers;
 use tapstake_verifier::headers::{Anchor, HeaderChain, HeaderError};
 use tapstake_verifier::{
     Depth, IncludedStake, OwnHeaders, Policy, Registration, StakeProof, Status, VerifyError, verify,
-    verify_with_own_headers,
+    verify_in_trusted_block, verify_with_own_headers,
 };
 
 use crate::commands::headers::{self, now, refusal};
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// A file with the headers of the chain, 80 bytes each, that the proof is judged by instead of its own
     #[arg(long, value_name = "FILE")]
     headers: Option<PathBuf>,
-    /// The least confirmations, tip - height + 1 [default: 10 on mainnet, else 1]
+    /// The least confirmations, tip - height + 1 [default: 10 on mainnet, else 1; 1 in a block that --anchor names]
     #[arg(long, value_name = "N")]
     min_confirmations: Option<u32>,
     /// The least work of a proof's own headers from its block on, 32 bytes of hex or fewer
@@ -73,7 +73,12 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
     let schedule = session.schedule()?;
     let network = schedule.network();
     let mut proof = proof::read(&args.proof)?;
-    let confirmations = args.min_confirmations.unwrap_or(if network == Network::Bitcoin { 10 } else { 1 });
+    // Who trusts the stake's very block, and has no other header, has settled how deep it is.
+    let own_block = Some((proof.inclusion_height, proof.block_hash()));
+    let in_trusted =
+        args.anchor == own_block && args.headers.is_none() && !args.live && proof.own_headers.is_none();
+    let least = if network == Network::Bitcoin && !in_trusted { 10 } else { 1 };
+    let confirmations = args.min_confirmations.unwrap_or(least);
     let policy = Policy {
         max_registration_gap: args.max_registration_gap,
         now: args.clock.then(now),
@@ -89,6 +94,10 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
         Some(chain) => {
             check_trusted(chain, args.anchor)?;
             verify(&session.secp, &proof, chain, &schedule, &policy)
+        }
+        None if in_trusted => {
+            let block = (proof.inclusion_height, proof.block_hash());
+            verify_in_trusted_block(&session.secp, &proof, block, &schedule, &policy)
         }
         None => {
             // The least that a proof brings is the header of its block.

@@ -156,4 +156,4 @@ pub use merkle::{MAX_DEPTH, MerkleBranch, MerkleError};
 pub use policy::{Depth, Policy};
 pub use proof::{Claim, DecodeError, MAGIC, OwnHeaders, ProofVersion, Registration, StakeProof, VERSION};
 pub use rule::Rule;
-pub use verify::{verify, verify_with_own_headers};
+pub use verify::{verify, verify_in_trusted_block, verify_with_own_headers};

@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 
 use bitcoin::secp256k1::{Secp256k1, Verification};
-use bitcoin::{BlockHash, OutPoint};
+use bitcoin::{BlockHash, Network, OutPoint};
 use tapstake_params::{Height, Schedule};
 
 use crate::headers::{Anchor, HeaderChain, HeaderError, no_work};
@@ -22,21 +22,62 @@ pub fn verify<C: Verification>(
     schedule: &Schedule,
     policy: &Policy,
 ) -> Result<IncludedStake, VerifyError> {
-    for (other, expected) in [("header chain", chain.network()), ("parameters", schedule.network())] {
-        if proof.network != expected {
-            return Err(VerifyError::Network { proof: proof.network, other, expected });
-        }
-    }
+    check_network(proof, "header chain", chain.network())?;
+    check_network(proof, "parameters", schedule.network())?;
     if let Some(reorganisation) = chain.frozen() {
         return Err(VerifyError::Frozen(*reorganisation));
     }
+    judge(secp, proof, chain.hash_at(proof.inclusion_height), chain.tip(), schedule, policy)
+}
+
+/// Checks a proof of a stake in a block that the caller trusts by height and hash, with no other header at hand:
+/// rules 7 to 14.
+///
+/// That block is the tip of all that is known, so the stake has one confirmation, and a policy that asks for more
+/// refuses it.
+///
+/// # Errors
+///
+/// [`VerifyError`] names the first rule that the proof breaks; [`VerifyError::TrustedBlock`] if it is about another
+/// block.
+pub fn verify_in_trusted_block<C: Verification>(
+    secp: &Secp256k1<C>,
+    proof: &StakeProof,
+    (height, hash): (Height, BlockHash),
+    schedule: &Schedule,
+    policy: &Policy,
+) -> Result<IncludedStake, VerifyError> {
+    check_network(proof, "parameters", schedule.network())?;
+    let claimed = proof.block_hash();
+    if (proof.inclusion_height, claimed) != (height, hash) {
+        return Err(VerifyError::TrustedBlock { height, expected: hash, found: Some(claimed) });
+    }
+    judge(secp, proof, Some(hash), (height, hash), schedule, policy)
+}
+
+fn check_network(proof: &StakeProof, other: &'static str, expected: Network) -> Result<(), VerifyError> {
+    if proof.network == expected {
+        return Ok(());
+    }
+    Err(VerifyError::Network { proof: proof.network, other, expected })
+}
+
+/// The rules that are the same wherever the headers come from: `found` is the block that they have at the proof's
+/// height.
+fn judge<C: Verification>(
+    secp: &Secp256k1<C>,
+    proof: &StakeProof,
+    found: Option<BlockHash>,
+    tip: (Height, BlockHash),
+    schedule: &Schedule,
+    policy: &Policy,
+) -> Result<IncludedStake, VerifyError> {
     let height = proof.inclusion_height;
-    let (claimed, found) = (proof.block_hash(), chain.hash_at(height));
+    let claimed = proof.block_hash();
     if found != Some(claimed) {
         return Err(VerifyError::NotInChain { height, claimed, found });
     }
     let txid = proof.inclusion.verify(proof.network, &proof.header, height)?;
-    let tip = chain.tip();
     if !policy.depth.is_reached(height, tip.0) {
         let confirmations = height.confirmations(tip.0);
         return Err(VerifyError::Depth { height, tip: tip.0, confirmations, needed: policy.depth });

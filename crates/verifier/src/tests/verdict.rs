@@ -151,3 +151,25 @@ fn proof_chain_and_parameters_are_of_one_network() {
     world.schedule = signet;
     assert_eq!(world.verify().unwrap_err().to_string(), "proof is of regtest, the parameters of signet");
 }
+
+#[test]
+fn a_single_trusted_block_is_enough_for_one_confirmation() {
+    let world = World::honest();
+    let block = (world.proof.inclusion_height, world.proof.block_hash());
+    let judged = |block, confirmations| {
+        let policy = crate::Policy::new(Depth::Confirmations(confirmations));
+        crate::verify_in_trusted_block(&world.secp, &world.proof, block, &world.schedule, &policy)
+    };
+    let included = judged(block, 1).unwrap();
+    assert_eq!((included.outpoint(), included.tip()), (world.verify().unwrap().outpoint(), block));
+    assert_eq!(included.confirmations(), 1);
+    assert!(matches!(judged(block, 2), Err(VerifyError::Depth { confirmations: 1, .. })));
+
+    let above = (block.0.saturating_add(1), block.1);
+    assert!(
+        matches!(judged(above, 1), Err(VerifyError::TrustedBlock { .. })),
+        "the same block at another height"
+    );
+    let other = (block.0, world.headers[1].block_hash());
+    assert!(matches!(judged(other, 1), Err(VerifyError::TrustedBlock { .. })), "another block");
+}
