@@ -1,0 +1,79 @@
+//! What several of these tests ask.
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tapstake_tests::Cli;
+
+/// The steps of the demo, and how often each comes.
+const STEPS: [(&str, usize); 17] = [
+    ("fund wallet", 1),
+    ("rehearse exit, signed and kept", 3),
+    ("lock stake", 3),
+    ("wait for confirmations", 1),
+    ("prove", 3),
+    ("verify", 3),
+    ("forge: a larger value", 1),
+    ("forge: another place in the block", 1),
+    ("forge: a longer timelock", 1),
+    ("forge: another block header", 1),
+    ("unbond", 1),
+    ("withdraw after unbonding", 1),
+    ("slash: burn", 1),
+    ("slash: refund output", 1),
+    ("withdraw refund", 1),
+    ("withdraw after expiry", 1),
+    ("withdraw one block too early", 3),
+];
+
+/// Checks that a demo told every step, that its sums are those of its steps, and that no satoshi is missing.
+pub(crate) fn check_demo(document: &Value) {
+    let steps = document["steps"].as_array().unwrap();
+    let mut told = BTreeMap::new();
+    for step in steps {
+        *told.entry(step["what"].as_str().unwrap()).or_insert(0) += 1;
+    }
+    assert_eq!(told, BTreeMap::from(STEPS), "{document:#}");
+
+    let sat = |value: &Value| value.as_u64().unwrap();
+    let of = |what: &str| steps.iter().find(|step| step["what"] == what).unwrap();
+    let summary = &document["summary"];
+    let [funded, back, burned, fees] =
+        ["funded_sat", "back_in_wallet_sat", "burned_sat", "fees_sat"].map(|name| sat(&summary[name]));
+    assert_eq!(funded, back + burned + fees, "{summary}");
+    assert_eq!(funded, sat(&of("fund wallet")["value_sat"]));
+    assert_eq!(burned, sat(&of("slash: burn")["value_sat"]));
+    assert_eq!(burned, 10_000_000, "a tenth of a bitcoin");
+    assert_eq!(fees, steps.iter().filter_map(|step| step["fee_sat"].as_u64()).sum::<u64>());
+    assert_eq!(summary["refused_forgeries"], 4);
+    for forged in steps.iter().filter(|step| step["what"].as_str().unwrap().starts_with("forge")) {
+        assert!(forged["note"].as_str().unwrap().starts_with("refused by "), "{forged}");
+    }
+}
+
+/// Makes the default wallet, and says the script of its first address.
+pub(crate) fn new_wallet(user: &Cli) -> bitcoin::ScriptBuf {
+    user.run(&["wallet", "create"]).ok();
+    let shown = user.run(&["wallet", "address"]).ok();
+    let address: bitcoin::Address<_> = shown["addresses"][0]["address"].as_str().unwrap().parse().unwrap();
+    address.assume_checked().script_pubkey()
+}
+
+/// The only stake of the list, as `tapstake stakes` shows it.
+pub(crate) fn only_stake(user: &Cli) -> Value {
+    let listed = user.run(&["stakes"]).ok();
+    let [stake] = listed["stakes"].as_array().unwrap().as_slice() else { panic!("one stake: {listed}") };
+    stake.clone()
+}
+
+/// The state of the only stake.
+pub(crate) fn state(user: &Cli) -> String {
+    only_stake(user)["state"].as_str().unwrap().to_owned()
+}
+
+/// Text at a key.
+pub(crate) fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_else(|| panic!("text at {key}: {value}")).to_owned()
+}
