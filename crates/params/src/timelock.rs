@@ -3,6 +3,8 @@ use core::fmt;
 use bitcoin::Sequence;
 use serde::{Deserialize, Serialize};
 
+use crate::Height;
+
 /// A relative timelock in blocks: 1 to 65,535 (BIP-0068).
 ///
 /// The input that spends by it carries exactly this number as its sequence, in a transaction of version 2
@@ -38,6 +40,14 @@ impl Timelock {
     /// The number of blocks.
     pub const fn blocks(self) -> u16 {
         self.0
+    }
+
+    /// The first block that may hold the withdrawal of an output that block `confirmed` holds (BIP-0068).
+    ///
+    /// Nodes take the withdrawal into their mempools once the block before is the tip. This function owns that boundary.
+    pub const fn mature_at(self, confirmed: Height) -> Height {
+        // Not `into`, which is no constant function; widening loses nothing.
+        confirmed.saturating_add(self.0 as u32)
     }
 
     /// The sequence of an input that spends by this timelock (BIP-0068, block units).
@@ -88,6 +98,13 @@ mod tests {
         for blocks in [1, 16, 17, 128, 1000, 65_535] {
             assert_eq!(Timelock::new(blocks).unwrap().to_sequence().to_consensus_u32(), blocks);
         }
+    }
+
+    #[test]
+    fn a_withdrawal_may_be_in_the_block_its_timelock_above() {
+        assert_eq!(Timelock::new(1).unwrap().mature_at(Height::new(100)), Height::new(101));
+        assert_eq!(Timelock::MAX.mature_at(Height::new(100)), Height::new(65_635));
+        assert_eq!(Timelock::MAX.mature_at(Height::new(u32::MAX)), Height::new(u32::MAX));
     }
 
     #[test]

@@ -5,10 +5,10 @@ use tapstake_params::{Height, Timelock};
 /// The first block that may hold a withdrawal of an output in block `confirmed` under `timelock`:
 /// `confirmed + timelock` (BIP-0068).
 ///
-/// A mempool, which asks for what may be in the next block, takes the withdrawal once the tip is one below. This
-/// function and [`is_withdrawable`], which asks it, own that boundary.
+/// A mempool, which asks for what may be in the next block, takes the withdrawal once the tip is one below. The
+/// boundary is [`Timelock::mature_at`]'s.
 pub fn withdrawable_at(confirmed: Height, timelock: Timelock) -> Height {
-    confirmed.saturating_add(timelock.blocks().into())
+    timelock.mature_at(confirmed)
 }
 
 /// Whether the block after `tip` may hold the withdrawal, and so whether a mempool takes it now.

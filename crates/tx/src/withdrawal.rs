@@ -120,7 +120,7 @@ impl Withdrawable {
 
     /// The height of the first block that can hold a withdrawal of this output from the block at `included`.
     pub fn mature_at(&self, included: Height) -> Height {
-        included.saturating_add(self.time.blocks().into())
+        self.time.mature_at(included)
     }
 
     /// Checks that the block after `tip` can hold a withdrawal of this output from the block at `included`.
