@@ -56,6 +56,11 @@ pub(crate) fn check_demo(document: &Value) {
 /// Makes the default wallet, and says the script of its first address.
 pub(crate) fn new_wallet(user: &Cli) -> bitcoin::ScriptBuf {
     user.run(&["wallet", "create"]).ok();
+    script_of(user)
+}
+
+/// The script of the default wallet's next unused address.
+pub(crate) fn script_of(user: &Cli) -> bitcoin::ScriptBuf {
     let shown = user.run(&["wallet", "address"]).ok();
     let address: bitcoin::Address<_> = shown["addresses"][0]["address"].as_str().unwrap().parse().unwrap();
     address.assume_checked().script_pubkey()
