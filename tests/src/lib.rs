@@ -5,7 +5,7 @@
 //!
 //! ```
 //! let outcome = tapstake_tests::Cli::new("regtest").run(&["params", "show"]);
-//! assert_eq!(outcome.ok()["network"], "regtest");
+//! assert_eq!(outcome.ok()["versions"][0]["covenant_quorum"], 3);
 //! ```
 
 #![forbid(unsafe_code)]
