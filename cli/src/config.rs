@@ -64,7 +64,6 @@ impl Settings {
     /// # Errors
     ///
     /// If none is set and there is no home folder either.
-    #[allow(dead_code)] // first used by the wallet's commands
     pub(crate) fn data_dir(&self) -> Result<PathBuf> {
         let default = || Some(base("XDG_DATA_HOME", &[".local", "share"])?.join("tapstake"));
         self.data_dir
