@@ -188,6 +188,10 @@ impl WalletArgs {
     /// Opens the wallet.
     pub(crate) fn open(&self, session: &Session<'_>) -> Result<Wallet> {
         Wallet::open(&self.folder(session)?, session.network()).map_err(|error| match error {
+            WalletError::NoWallet(ref folder) if folder.join("seed.json").exists() => Error::from(error).next(
+                "its seed.json is there: move the folder away, make the wallet again from the words in that file \
+                 (tapstake wallet create --mnemonic-file FILE), then tapstake wallet sync --full",
+            ),
             WalletError::NoWallet(_) => {
                 Error::from(error).next(format!("make it: tapstake wallet create --wallet {}", self.wallet))
             }

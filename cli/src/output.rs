@@ -37,10 +37,9 @@ impl Output {
             (_, 2) => LevelFilter::DEBUG,
             (_, _) => LevelFilter::TRACE,
         };
-        let ansi = std::io::stderr().is_terminal();
         tracing_subscriber::fmt()
             .with_max_level(level)
-            .with_ansi(ansi)
+            .with_ansi(false)
             .with_writer(std::io::stderr)
             .without_time()
             .with_target(global.verbose > 1)

@@ -68,7 +68,11 @@ pub(crate) fn amount_arg(text: &str) -> Result<Amount, String> {
         "sat" | "sats" => bitcoin::Denomination::Satoshi,
         _ => return Err(format!("unit {unit:?} is neither btc nor sat")),
     };
-    Amount::from_str_in(number.trim(), denomination).map_err(|error| error.to_string())
+    let amount = Amount::from_str_in(number.trim(), denomination).map_err(|error| error.to_string())?;
+    if amount > Amount::MAX_MONEY {
+        return Err(format!("{amount} is more than all bitcoin"));
+    }
+    Ok(amount)
 }
 
 /// Where the committee's keys are, if not known to everybody.

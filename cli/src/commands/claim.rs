@@ -2,6 +2,7 @@
 
 use bitcoin::OutPoint;
 use tapstake_params::Height;
+use tapstake_prover::claim_from_op_return;
 use tapstake_script::Providers;
 use tapstake_verifier::{Claim, Registration};
 
@@ -49,10 +50,16 @@ pub(crate) fn listed(session: &Session<'_>, outpoint: OutPoint) -> Result<Option
         return Ok(None);
     }
     let record = open_store(session)?.get(&outpoint)?;
-    Ok(record.map(|record| Claim {
-        staker: record.terms.parties.staker(),
-        providers: record.terms.parties.providers().clone(),
-        staking_time: record.terms.staking_time,
-        registration: Registration::None,
+    Ok(record.map(|record| {
+        let claim = Claim {
+            staker: record.terms.parties.staker(),
+            providers: record.terms.parties.providers().clone(),
+            staking_time: record.terms.staking_time,
+            registration: Registration::None,
+        };
+        // A stake that says in an OP_RETURN what it is, is of phase 1.
+        let said = record.staking_tx.as_ref().and_then(|tx| claim_from_op_return(tx).ok());
+        said.filter(|said| Claim { registration: Registration::None, ..said.clone() } == claim)
+            .unwrap_or(claim)
     }))
 }

@@ -18,7 +18,7 @@ use crate::session::Session;
 /// Run an embedded regtest chain with an Electrum server, until Ctrl-C
 ///
 /// Blocks have real proof of work, scripts are checked by Bitcoin Core's interpreter, and nothing is kept when it
-/// stops. Commands are read from stdin, one a line: mine [BLOCKS], fund ADDRESS BTC, tip, quit.
+/// stops. Commands are read from stdin, one a line: `mine [BLOCKS]`, `fund ADDRESS BTC`, `tip`, `quit`.
 #[derive(Debug, Args)]
 pub(crate) struct DevnetArgs {
     /// Where the Electrum server listens; loopback only, port 0 for a free one

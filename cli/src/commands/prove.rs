@@ -10,7 +10,7 @@ use tapstake_params::Height;
 use tapstake_prover::{
     ChainSource, ProveError, Wait, claim_from_op_return, prove, prove_in_block, wait_for_confirmations,
 };
-use tapstake_verifier::{OwnHeaders, StakeProof};
+use tapstake_verifier::{Depth, OwnHeaders, Policy, StakeProof, verify_in_trusted_block};
 
 use crate::commands::claim::{self, ClaimArgs};
 use crate::commands::headers;
@@ -58,7 +58,20 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
         Some(block) => from_block(args, &read_block(block)?, session)?,
         None => from_source(args, session)?,
     };
+    warn_of_refusal(&proof, session);
     deliver(proof, args.out.as_deref(), args.binary, session)
+}
+
+/// Says on stderr if the parameters at hand refuse the proof: its block apart, nothing in it will change.
+fn warn_of_refusal(proof: &StakeProof, session: &Session<'_>) {
+    let Ok(schedule) = session.schedule() else { return };
+    let policy = Policy { max_registration_gap: u32::MAX, ..Policy::new(Depth::Confirmations(1)) };
+    let block = (proof.inclusion_height, proof.block_hash());
+    if let Err(refusal) = verify_in_trusted_block(&session.secp, proof, block, &schedule, &policy) {
+        session
+            .out
+            .warn(&format!("under these parameters the proof is refused by {}: {refusal}", refusal.rule()));
+    }
 }
 
 fn from_block(args: &Args, block: &Block, session: &Session<'_>) -> Result<StakeProof> {

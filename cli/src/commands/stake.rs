@@ -10,7 +10,7 @@ use tapstake_script::{Providers, StakeTerms};
 use tapstake_tracker::{StakeRecord, Store};
 use tapstake_wallet::{
     Exit, FundRequest, PendingStake, PsbtFormat, ReadyStake, RecoverySheet, Rehearsal, Scan, SkipRehearsal,
-    StakePlan, StakeValue, StakerKey, Wallet, read_psbt, write_psbt,
+    StakePlan, StakeValue, StakerKey, Wallet, WalletError, read_psbt, write_psbt,
 };
 
 use crate::committee::Committee;
@@ -181,7 +181,11 @@ impl Run<'_> {
         if args.dry_run {
             request = request.dry_run();
         }
-        let pending = wallet.fund_stake(&session.secp, &plan, &request)?;
+        let pending = wallet.fund_stake(&session.secp, &plan, &request).map_err(|error| match error {
+            WalletError::InsufficientFunds { locked, .. } if locked > Amount::ZERO => Error::from(error)
+                .next("tapstake wallet utxos says why coins are locked, tapstake wallet unlock OUTPOINT frees them"),
+            other => other.into(),
+        })?;
         if args.dry_run {
             session.out.show(&self.report("dry run: nothing was signed, locked or sent", &pending, false));
             return Ok(());
@@ -263,6 +267,10 @@ impl Run<'_> {
             exit_fee_rate_sat_per_kwu: fee_rate.to_sat_per_kwu(),
         };
         std::fs::create_dir_all(folder).context(folder.display())?;
+        if folder.join(DRAFT).exists() {
+            let message = format!("{} holds another stake's export already", folder.display());
+            return Err(Error::rule("file", message).next("finish that one, or give another folder"));
+        }
         write_psbt(&folder.join(STAKING_PSBT), pending.psbt(), PsbtFormat::Base64)?;
         write_psbt(&folder.join(EXIT_PSBT), &rehearsal.psbt(staker)?, PsbtFormat::Base64)?;
         let path = folder.join(DRAFT);

@@ -16,7 +16,6 @@ use crate::stakes::{open_store, record_of, sheet_facts};
 
 /// List stakes with their states, and keep the list
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,

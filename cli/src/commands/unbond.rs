@@ -4,7 +4,7 @@ use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{Amount, OutPoint, Txid};
 use clap::Args;
 use serde::Serialize;
-use tapstake_tracker::FollowUpKind;
+use tapstake_tracker::{FollowUpKind, StakeState, observe};
 use tapstake_tx::{Signatures, UnbondingTx};
 
 use crate::committee::Committee;
@@ -90,8 +90,17 @@ pub(crate) fn run(args: &UnbondArgs, session: &Session<'_>) -> Result<()> {
     };
     if !args.dry_run {
         guard_mainnet(session, "unbond the stake")?;
+        let source = args.source.connect(session)?;
+        match observe(source.chain(), secp, &record)?.state {
+            StakeState::InMempool | StakeState::Confirmed { .. } => {}
+            state @ StakeState::Expired { .. } => {
+                let refused = Error::rule("spent", format!("nothing to unbond: the stake is {state}"));
+                return Err(refused.next("tapstake withdraw gets the coins back at once"));
+            }
+            state => return Err(Error::rule("spent", format!("nothing to unbond: the stake is {state}"))),
+        }
         store.keep(&args.outpoint, FollowUpKind::Unbonding, &tx)?;
-        args.source.connect(session)?.chain().broadcast(&tx)?;
+        source.chain().broadcast(&tx)?;
         report.status = "broadcast";
     }
     session.out.show(&report);

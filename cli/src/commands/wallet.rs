@@ -286,7 +286,14 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<()> {
 fn create(args: &Create, session: &Session<'_>) -> Result<()> {
     let network = session.network();
     let passphrase = match &args.wallet.passphrase_file {
-        Some(path) => Passphrase::new(secret_text(path, "passphrase")?.to_string()),
+        Some(path) => {
+            let typed = secret_text(path, "passphrase")?;
+            let by_hand = path == std::path::Path::new("-") && std::io::stdin().is_terminal();
+            if by_hand && secret_text(path, "the same passphrase once more")? != typed {
+                return Err(Error::failed("the two passphrases differ, so nothing was made"));
+            }
+            Passphrase::new(typed.to_string())
+        }
         None => None,
     };
     let mut fresh = None;

@@ -121,6 +121,12 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
         return Ok(());
     }
     guard_mainnet(session, "withdraw")?;
+    if withdrawal.fee() > withdrawal.tx().output[0].value / 4 {
+        let (fee, left) = (withdrawal.fee(), withdrawal.tx().output[0].value);
+        session
+            .out
+            .confirm(&format!("the fee of {fee} is more than a quarter of the {left} withdrawn; go on?"))?;
+    }
     let signer = args.wallet.signer(&wallet)?;
     let mut signatures = Vec::with_capacity(due.len());
     for (due, spend) in due.iter().zip(withdrawal.spends()) {

@@ -39,9 +39,16 @@ struct Document<'r> {
 }
 
 pub(crate) fn run(args: &DemoArgs, session: &Session<'_>) -> Result<()> {
-    let ground = match &args.source.source {
-        None => Ground::embedded()?,
-        Some(_) => Ground::own(&args.source, args.electrum.as_deref(), session)?,
+    let own = args.source.source.as_deref().is_some_and(|url| url.starts_with("http"));
+    let ground = if own {
+        Ground::own(&args.source, args.electrum.as_deref(), session)?
+    } else {
+        if args.source.source.is_some() {
+            session
+                .out
+                .note("the source is an Electrum server, which mines no blocks: using the embedded chain");
+        }
+        Ground::embedded()?
     };
     let folder = tempfile::tempdir()?;
     let is_json = session.out.is_json();
