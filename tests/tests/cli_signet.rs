@@ -65,9 +65,9 @@ fn a_stake_on_signet_is_proven_by_its_staker_and_verified_by_others() {
 
     let forged = other.path("forged.json");
     let forged = forged.to_str().unwrap();
-    // The terms come from the staker's list, so it is the output that does not fit them.
+    // The stake says what it is in its OP_RETURN, so other terms contradict that first.
     for (key, value, rule) in [
-        ("staking_time", Value::from(2_000), "staking-output"),
+        ("staking_time", Value::from(2_000), "phase-1-data"),
         ("inclusion_height", Value::from(tip - 1), "best-chain"),
         ("vout", Value::from(1), "staking-output"),
     ] {
