@@ -8,7 +8,7 @@ use bitcoin::{Amount, OutPoint, Transaction, Txid};
 use clap::Args;
 use serde::Serialize;
 use tapstake_params::Slashing;
-use tapstake_tracker::{FollowUpKind, StakeState, observe};
+use tapstake_tracker::{FollowUpKind, KeptParams, StakeState, observe};
 use tapstake_tx::{Coin, Signatures, Slashable, SlashingTx, Stake, UnbondingTx};
 
 use crate::committee::{Committee, secret_keys};
@@ -79,6 +79,11 @@ pub(crate) fn run(args: &SlashArgs, session: &Session<'_>) -> Result<()> {
     let stake = record.stake(&session.secp);
     let schedule = session.schedule()?;
     let params = schedule.version(record.params.version)?;
+    if KeptParams::from(params) != record.params {
+        let message =
+            format!("the stake was made under other parameters than this version {}", params.version);
+        return Err(Error::rule("parameters", message).next("give the --params the stake was made under"));
+    }
     let Some(rules) = &params.slashing else {
         return Err(Error::rule(
             "parameters",

@@ -9,8 +9,8 @@ use tapstake_params::{Height, StakingParams, local};
 use tapstake_script::{Providers, StakeTerms};
 use tapstake_tracker::{StakeRecord, Store};
 use tapstake_wallet::{
-    Exit, FundRequest, PendingStake, PsbtFormat, ReadyStake, RecoverySheet, Rehearsal, Scan, SkipRehearsal,
-    StakePlan, StakeValue, StakerKey, Wallet, WalletError, read_psbt, write_psbt,
+    Exit, FundRequest, LockReason, PendingStake, PsbtFormat, ReadyStake, RecoverySheet, Rehearsal, Scan,
+    SkipRehearsal, StakePlan, StakeValue, StakerKey, Wallet, WalletError, read_psbt, write_psbt,
 };
 
 use crate::committee::Committee;
@@ -323,6 +323,19 @@ impl Run<'_> {
         }
         let signed: Psbt = read_psbt(&folder.join(STAKING_PSBT))?;
         let pending = PendingStake::resume(&session.secp, signed.clone(), draft.terms, value)?;
+        // The wallet locked these coins for the stake it funded; the folder may have been changed since.
+        let locked = LockReason::PendingStake(pending.stake().outpoint());
+        if let Some(coin) =
+            pending.coins().into_iter().find(|coin| wallet.lock_reason(*coin).as_ref() != Some(&locked))
+        {
+            let message = format!(
+                "{} stakes {} with coin {coin}, which this wallet did not lock for it",
+                folder.display(),
+                pending.stake().outpoint()
+            );
+            return Err(Error::rule("other-transaction", message)
+                .next("it was changed, or is another wallet's: export anew"));
+        }
         let fee_rate = bitcoin::FeeRate::from_sat_per_kwu(draft.exit_fee_rate_sat_per_kwu);
         let exit = if args.skip_exit_rehearsal_and_risk_the_coins {
             Exit::Skipped(SkipRehearsal::and_risk_that_the_coins_never_move())
@@ -345,8 +358,11 @@ impl Run<'_> {
         let Run { session, .. } = self;
         let stake = ready.stake();
         let mut store = open_store(session)?;
-        let sheet_path = match self.remember(&mut store, staker, ready) {
+        let known = store.get(&stake.outpoint())?;
+        let sheet_path = match self.remember(&mut store, known.as_ref(), staker, ready) {
             Ok(path) => path,
+            // A stake that was in the list before may have been sent before: its coins stay locked.
+            Err(error) if known.is_some() => return Err(error),
             Err(error) => {
                 wallet.unlock_stake(stake.outpoint())?;
                 return Err(error);
@@ -369,13 +385,22 @@ impl Run<'_> {
     }
 
     /// Writes the recovery sheet and the record; says where the sheet is.
-    fn remember(&self, store: &mut Store, staker: &StakerKey, ready: &ReadyStake) -> Result<PathBuf> {
+    fn remember(
+        &self,
+        store: &mut Store,
+        known: Option<&StakeRecord>,
+        staker: &StakerKey,
+        ready: &ReadyStake,
+    ) -> Result<PathBuf> {
         let Run { args, session, params, tip, .. } = self;
         let (stake, network) = (ready.stake(), session.network());
         let mut record = StakeRecord::new(network, stake, params, ready.tx().clone(), *tip)?;
         record.staker = origin(staker);
         record.rehearsed_exit = ready.rehearsed_withdrawal().cloned();
         record.wallet = Some(args.wallet.wallet.clone());
+        if known.is_some_and(|known| known.staking_tx.as_ref() == Some(ready.tx())) {
+            return Ok(network_dir(session)?.join("sheets"));
+        }
         let folder = network_dir(session)?.join("sheets");
         std::fs::create_dir_all(&folder).context(folder.display())?;
         let path = folder.join(format!("{}-{}.json", stake.outpoint().txid, stake.outpoint().vout));

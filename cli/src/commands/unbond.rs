@@ -4,7 +4,7 @@ use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{Amount, OutPoint, Txid};
 use clap::Args;
 use serde::Serialize;
-use tapstake_tracker::{FollowUpKind, StakeState, observe};
+use tapstake_tracker::{FollowUpKind, KeptParams, StakeState, observe};
 use tapstake_tx::{Signatures, UnbondingTx};
 
 use crate::committee::Committee;
@@ -63,10 +63,10 @@ pub(crate) fn run(args: &UnbondArgs, session: &Session<'_>) -> Result<()> {
     let stake = record.stake(secp);
     let schedule = session.schedule()?;
     let params = schedule.version(record.params.version)?;
-    if params.covenant != *stake.terms().parties.covenant() {
+    if params.covenant != *stake.terms().parties.covenant() || KeptParams::from(params) != record.params {
         return Err(Error::rule(
             "covenant",
-            format!("the stake's covenant is not that of parameters version {}", params.version),
+            format!("the stake was made under other parameters than this version {}", params.version),
         )
         .next("give the --params the stake was made under"));
     }

@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
     let in_trusted =
         args.anchor == own_block && args.headers.is_none() && !args.live && proof.own_headers.is_none();
     let least = if network == Network::Bitcoin && !in_trusted { 10 } else { 1 };
-    let confirmations = args.min_confirmations.unwrap_or(least);
+    let confirmations = args.min_confirmations.unwrap_or(least).max(1);
     let policy = Policy {
         max_registration_gap: args.max_registration_gap,
         now: args.clock.then(now),
@@ -93,7 +93,18 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
     let verdict = match &chain {
         Some(chain) => {
             check_trusted(chain, args.anchor)?;
-            verify(&session.secp, &proof, chain, &schedule, &policy)
+            let verdict = verify(&session.secp, &proof, chain, &schedule, &policy);
+            // Headers from a file or one server are as cheap to forge as those that a proof brings.
+            verdict.and_then(|stake| {
+                let needed = args.least_work(network, &proof, confirmations);
+                match chain.work_from(proof.inclusion_height) {
+                    Some(found) if found >= needed => Ok(stake),
+                    found => {
+                        let found = found.unwrap_or_else(|| Work::from_be_bytes([0; 32]));
+                        Err(VerifyError::OwnWork { found, needed })
+                    }
+                }
+            })
         }
         None if in_trusted => {
             let block = (proof.inclusion_height, proof.block_hash());

@@ -226,10 +226,21 @@ fn import(args: &Args, session: &Session<'_>, store: &mut Store, file: &std::pat
         };
     }
     let stakes: Vec<OutPoint> = spent.iter().map(|due| due.record.outpoint).collect();
-    let put_in: Amount = prevouts.iter().map(|prevout| prevout.value).sum();
-    let paid: Amount = tx.output.iter().map(|output| output.value).sum();
+    // Made-up outputs may add up to more than any number: such a sum is out of reach of what is put in.
+    let sum = |outputs: &[bitcoin::TxOut]| {
+        outputs
+            .iter()
+            .try_fold(Amount::ZERO, |sum, output| sum.checked_add(output.value))
+            .unwrap_or(Amount::MAX)
+    };
+    let (put_in, paid) = (sum(&prevouts), sum(&tx.output));
     let fee =
         put_in.checked_sub(paid).ok_or_else(|| Error::failed("the withdrawal pays more than it spends"))?;
+    if fee > paid / 4 {
+        session
+            .out
+            .confirm(&format!("the fee of {fee} is more than a quarter of the {paid} withdrawn; go on?"))?;
+    }
     guard_mainnet(session, "withdraw")?;
     send(session, store, source.chain(), &stakes, &tx)?;
     session.out.show(&Withdrawn {

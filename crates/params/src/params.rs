@@ -145,6 +145,14 @@ pub enum ParamsError {
         /// The slashing fee.
         fee: Amount,
     },
+    /// So little of the smallest stake, or of what is left of it after unbonding, is slashed that it rounds to nothing.
+    #[error("version {version}: slashing {} sat takes nothing", value.to_sat())]
+    NothingSlashed {
+        /// The parameters version.
+        version: u32,
+        /// The value to slash.
+        value: Amount,
+    },
     /// The slashing transaction of the smallest stake, or of its unbonding output, has a dust output.
     #[error("version {version}: the slashing transaction of {} sat has a dust output", value.to_sat())]
     SlashingDust {
@@ -240,6 +248,9 @@ impl Slashing {
         let Some(refund) = refund else {
             return Err(ParamsError::TooSmallToSlash { version, value, fee: self.min_fee });
         };
+        if slashed == Amount::ZERO {
+            return Err(ParamsError::NothingSlashed { version, value });
+        }
         let dust = |source| ParamsError::SlashingDust { version, value, source };
         check_not_dust(slashed, &self.pk_script).map_err(dust)?;
         // Every refund output is Taproot: 34 bytes of script, whatever its key.

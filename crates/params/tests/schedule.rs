@@ -191,6 +191,15 @@ fn each_sanity_rule_is_broken_once() {
         ParamsError::SlashingDust { .. }
     ));
     assert!(matches!(
+        params(broken(|p| {
+            // A ten-thousandth of 4,000 sat rounds to nothing.
+            (p.min_staking_value, p.unbonding_fee) = (Amount::from_sat(4_000), Amount::from_sat(1_000));
+            let slashing = p.slashing.as_mut().unwrap();
+            (slashing.rate, slashing.min_fee) = ("0.0001".parse().unwrap(), Amount::from_sat(100));
+        })),
+        ParamsError::NothingSlashed { value, .. } if value == sat(4_000)
+    ));
+    assert!(matches!(
         params(broken(|p| p.covenant = Quorum::new(4, p.covenant.keys()[..8].to_vec()).unwrap())),
         ParamsError::NoMajority { threshold: 4, keys: 8, .. }
     ));
