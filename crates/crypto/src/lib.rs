@@ -1,0 +1,3 @@
+//! Extractable one-time signatures, Schnorr adaptor signatures and proofs of possession.
+#![no_std]
+#![forbid(unsafe_code)]

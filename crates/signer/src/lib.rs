@@ -1,0 +1,2 @@
+//! Covenant member and finality provider: keys, policy, records, slashing protection.
+#![forbid(unsafe_code)]
