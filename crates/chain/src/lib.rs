@@ -31,6 +31,7 @@ mod check;
 mod config;
 mod electrum;
 mod error;
+mod refusal;
 mod source;
 
 pub use bitcoind::Bitcoind;

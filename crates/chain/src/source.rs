@@ -131,7 +131,8 @@ pub trait ChainSource: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ChainError::Rejected`] with the node's reason if it is refused.
+    /// [`ChainError::Rejected`] with the node's reason if it is refused for good: it is not on its way. After any
+    /// other error it may be.
     fn broadcast(&self, tx: &Transaction) -> Result<Txid, ChainError>;
 
     /// As [`ChainSource::broadcast`], for a transaction that puts up to `max_burn` into provably

@@ -200,6 +200,10 @@ fn a_node_without_indexes_says_what_it_needs_and_answers_what_it_can() {
     let spend = rpc.spend(&outpoint, &script, Some(at.height)).unwrap().unwrap();
     assert_eq!(spend.tx, spender);
     assert_eq!(spend.block.unwrap().height, Height::new(at.height.to_u32() + 1));
+    // Its inputs are gone, and this node cannot say whether by a former sending of the very same.
+    let again = spending(outpoint, open_script(3).1, vec![paying(98_000)]);
+    let refusal = rpc.broadcast(&again).unwrap_err();
+    assert!(matches!(refusal, ChainError::Server { code: -25, .. }), "{refusal}");
     let refusal = rpc.spend(&outpoint, &script, None).unwrap_err();
     assert!(matches!(refusal, ChainError::TxIndexMissing { .. }), "{refusal}");
 }

@@ -261,6 +261,33 @@ fn a_refusal_of_the_server_keeps_its_words() {
 }
 
 #[test]
+fn only_a_nodes_own_words_are_a_refusal_of_a_transaction() {
+    let tx = genesis_block(Network::Regtest).txdata[0].clone();
+    let told = |code: i64, words: &str, lookup: Reply| {
+        let words = words.to_owned();
+        let server = server(move |method, _| match method {
+            "blockchain.transaction.broadcast" => Some(Reply::Error(code, words.clone())),
+            "blockchain.transaction.get" => Some(lookup.clone()),
+            _ => None,
+        });
+        connected(&server).broadcast(&tx).unwrap_err()
+    };
+    let unknown = || Reply::Error(2, "daemon error: No such mempool or blockchain transaction".into());
+    let rejected = "the transaction was rejected by network rules.\n\nmin relay fee not met, 0 < 100\n[02]";
+    let refusal = told(1, rejected, unknown());
+    let ChainError::Rejected { reason, .. } = &refusal else { panic!("{refusal}") };
+    assert_eq!(reason, "min relay fee not met, 0 < 100");
+
+    for busy in ["excessive resource usage", "server busy - request timed out", "daemon is warming up"] {
+        let refusal = told(-101, busy, unknown());
+        assert!(matches!(refusal, ChainError::Server { code: -101, .. }), "{refusal}");
+    }
+    let gone = "the transaction was rejected by network rules.\n\nbad-txns-inputs-missingorspent\n[02]";
+    let refusal = told(1, gone, Reply::Error(-101, "excessive resource usage".into()));
+    assert!(matches!(refusal, ChainError::Server { code: 1, .. }), "nobody knows what spent them: {refusal}");
+}
+
+#[test]
 fn a_panic_in_a_foreign_client_becomes_an_error() {
     use electrum_client::ElectrumApi as _;
     // One header where it says two: the crate's own decoder slices past the end.

@@ -200,17 +200,17 @@ impl Bitcoind {
             Err(refusal) => match refusal.code.into() {
                 code::ALREADY_IN_UTXO_SET => Ok(txid),
                 // A transaction whose outputs are all spent is refused for its missing inputs. It arrived.
-                code::VERIFY | code::VERIFY_REJECTED if self.knows(&txid) => Ok(txid),
-                code::VERIFY | code::VERIFY_REJECTED => {
-                    Err(ChainError::Rejected { txid, reason: refusal.message })
-                }
+                number @ (code::VERIFY | code::VERIFY_REJECTED) => match self.find(&txid) {
+                    Ok(Some(_)) => Ok(txid),
+                    // Missing inputs, and no telling what spent them: it may have been this very transaction.
+                    Err(_) if number == code::VERIFY => {
+                        Err(self.rpc.refused("sendrawtransaction", refusal))
+                    }
+                    _ => Err(ChainError::Rejected { txid, reason: refusal.message }),
+                },
                 _ => Err(self.rpc.refused("sendrawtransaction", refusal)),
             },
         }
-    }
-
-    fn knows(&self, txid: &Txid) -> bool {
-        matches!(self.find(txid), Ok(Some(_)))
     }
 }
 

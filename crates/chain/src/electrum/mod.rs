@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tapstake_params::Height;
 
 use crate::config::backoff;
+use crate::refusal::is_refusal;
 use crate::{BlockId, ChainError, ChainSource, ElectrumConfig, Inclusion, Spend, TxInfo, check};
 use endpoint::Endpoint;
 use wire::{Refusal, Wire, WireError};
@@ -236,8 +237,13 @@ impl Electrum {
             Ok(sent) if sent.as_str() == Some(txid.to_string().as_str()) => Ok(txid),
             Ok(sent) => Err(self.misbehaving(format!("sent transaction {txid}, it answered {sent}"))),
             // Servers word it in their own ways when a transaction is known already: ask for it.
-            Err(_) if matches!(self.raw_transaction(&txid), Ok(Some(_))) => Ok(txid),
-            Err(refusal) => Err(ChainError::Rejected { txid, reason: rejection(&refusal.message) }),
+            Err(refusal) => match (self.raw_transaction(&txid), rejection(&refusal.message)) {
+                (Ok(Some(_)), _) => Ok(txid),
+                // Only a node's own words say that it is not on its way; and where inputs are gone and nobody
+                // can say by what, it may have been this very transaction.
+                (Ok(None), reason) if is_refusal(&reason) => Err(ChainError::Rejected { txid, reason }),
+                _ => Err(self.refused("blockchain.transaction.broadcast", refusal)),
+            },
         }
     }
 }
