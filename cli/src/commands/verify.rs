@@ -7,6 +7,7 @@ use bitcoin::constants::genesis_block;
 use bitcoin::hex::FromHex;
 use bitcoin::{BlockHash, CompactTarget, Network, OutPoint, Work, XOnlyPublicKey};
 use serde::Serialize;
+use tapstake_chain::{ChainError, ChainSource};
 use tapstake_params::{Height, Timelock, Window};
 use tapstake_prover::sync_headers;
 use tapstake_verifier::headers::{Anchor, HeaderChain, HeaderError};
@@ -35,12 +36,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     headers: Option<PathBuf>,
     /// The least confirmations, tip - height + 1 [default: 10 on mainnet, else 1; 1 in a block that --anchor names]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     min_confirmations: Option<u32>,
-    /// The least work of a proof's own headers from its block on, 32 bytes of hex or fewer
+    /// The least work of the stake's block and all above it, 32 bytes of hex or fewer
     /// [default: on mainnet that of the least confirmations at half of 2025's difficulty, else none]
-    #[arg(long, value_name = "HEX", value_parser = work_arg, conflicts_with = "headers")]
+    #[arg(long, value_name = "HEX", value_parser = work_arg)]
     min_work: Option<Work>,
+    /// Take phase-1 stakes only, which say in an OP_RETURN what they are
+    #[arg(long)]
+    phase_1: bool,
     /// How far below its block a stake may claim to have been registered
     #[arg(long, value_name = "BLOCKS", default_value_t = 0)]
     max_registration_gap: u32,
@@ -51,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long)]
     clock: bool,
     /// Judge by all headers of a chain source, from the genesis block on
-    #[arg(long, conflicts_with_all = ["headers", "min_work"])]
+    #[arg(long, conflicts_with = "headers")]
     live: bool,
     #[command(flatten)]
     source: SourceArgs,
@@ -78,33 +82,24 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
     let in_trusted =
         args.anchor == own_block && args.headers.is_none() && !args.live && proof.own_headers.is_none();
     let least = if network == Network::Bitcoin && !in_trusted { 10 } else { 1 };
-    let confirmations = args.min_confirmations.unwrap_or(least).max(1);
+    let confirmations = args.min_confirmations.unwrap_or(least);
     let policy = Policy {
         max_registration_gap: args.max_registration_gap,
         now: args.clock.then(now),
-        own_headers: Some(args.least_work(network, &proof, confirmations)),
+        least_work: Some(args.least_work(network, &proof, confirmations)),
+        only_phase_1: args.phase_1,
         ..Policy::new(Depth::Confirmations(confirmations))
     };
-    let chain = match (&args.headers, args.live) {
+    let source = args.live.then(|| args.source.connect(session)).transpose()?;
+    let chain = match (&args.headers, &source) {
         (Some(path), _) => Some(file_chain(path, network, &proof, policy.now)?),
-        (None, true) => Some(args.live_chain(network, session)?),
-        (None, false) => None,
+        (None, Some(source)) => Some(live_chain(source.chain(), network, session)?),
+        (None, None) => None,
     };
     let verdict = match &chain {
         Some(chain) => {
             check_trusted(chain, args.anchor)?;
-            let verdict = verify(&session.secp, &proof, chain, &schedule, &policy);
-            // Headers from a file or one server are as cheap to forge as those that a proof brings.
-            verdict.and_then(|stake| {
-                let needed = args.least_work(network, &proof, confirmations);
-                match chain.work_from(proof.inclusion_height) {
-                    Some(found) if found >= needed => Ok(stake),
-                    found => {
-                        let found = found.unwrap_or_else(|| Work::from_be_bytes([0; 32]));
-                        Err(VerifyError::OwnWork { found, needed })
-                    }
-                }
-            })
+            verify(&session.secp, &proof, chain, &schedule, &policy)
         }
         None if in_trusted => {
             let block = (proof.inclusion_height, proof.block_hash());
@@ -127,12 +122,16 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
     if args.require_active {
         stake.require_active().map_err(|expired| Error::verification(expired.rule().name(), expired))?;
     }
-    session.out.show(&Report::new(&stake));
+    let spends = match &source {
+        Some(source) => look_for_spends(source.chain(), &stake, session)?,
+        None => Spends::NotLookedFor,
+    };
+    session.out.show(&Report::new(&stake, spends));
     Ok(())
 }
 
 impl Args {
-    /// What the headers that a proof brings must weigh: the price of forging them.
+    /// What the headers must weigh, whether a proof, a file or one server brings them: the price of forging them.
     fn least_work(&self, network: Network, proof: &StakeProof, confirmations: u32) -> Work {
         if let Some(work) = self.min_work {
             return work;
@@ -146,18 +145,58 @@ impl Args {
             _ => Work::from_be_bytes([0; 32]),
         }
     }
+}
 
-    /// The chain that a source follows.
-    fn live_chain(&self, network: Network, session: &Session<'_>) -> Result<HeaderChain> {
-        let source = self.source.connect(session)?;
-        let mut chain = HeaderChain::new(Anchor::genesis(network), 0);
-        let tip = source.chain().tip()?.height.to_u32();
-        let bar = session.out.progress(Some(tip.into()), "checking headers");
-        let synced =
-            sync_headers(source.chain(), &mut chain, |height| bar.set_position(height.to_u32().into()));
-        bar.finish_and_clear();
-        synced?;
-        Ok(chain)
+/// The chain that a source follows.
+fn live_chain(source: &dyn ChainSource, network: Network, session: &Session<'_>) -> Result<HeaderChain> {
+    let mut chain = HeaderChain::new(Anchor::genesis(network), 0);
+    let tip = source.tip()?.height.to_u32();
+    let bar = session.out.progress(Some(tip.into()), "checking headers");
+    let synced = sync_headers(source, &mut chain, |height| bar.set_position(height.to_u32().into()));
+    bar.finish_and_clear();
+    synced?;
+    Ok(chain)
+}
+
+/// What is known of the stake's spends: a source's word, for no proof shows that there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Spends {
+    NotLookedFor,
+    SourceCannotTell,
+    NoneReported,
+}
+
+impl std::fmt::Display for Spends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Spends::NotLookedFor => "not looked for: give --live",
+            Spends::SourceCannotTell => "the source cannot tell",
+            Spends::NoneReported => "none reported by the source",
+        })
+    }
+}
+
+/// Asks the source for a spend of the stake, and refuses the stake if there is one.
+fn look_for_spends(source: &dyn ChainSource, stake: &IncludedStake, session: &Session<'_>) -> Result<Spends> {
+    let output = stake.terms().staking_output(&session.secp);
+    match source.spend(&stake.outpoint(), output.script_pubkey(), Some(stake.inclusion_height())) {
+        Ok(None) => Ok(Spends::NoneReported),
+        Ok(Some(spend)) => {
+            let (outpoint, txid) = (stake.outpoint(), spend.txid);
+            let at = match spend.block {
+                Some(block) => format!("at height {}", block.height),
+                None => "in the mempool".to_owned(),
+            };
+            Err(Error::verification("spent", anyhow::anyhow!("stake {outpoint} is spent by {txid} {at}")))
+        }
+        Err(
+            ChainError::Pruned { .. }
+            | ChainError::TxIndexMissing { .. }
+            | ChainError::Unsupported { .. }
+            | ChainError::UnknownOutpoint { .. },
+        ) => Ok(Spends::SourceCannotTell),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -207,7 +246,9 @@ fn refused(error: VerifyError) -> Error {
         VerifyError::OwnHeaders(HeaderError::Anchor(_)) => Some(
             "give --headers FILE, or a proof that brings the headers from the start of its retarget period on",
         ),
-        VerifyError::OwnWork { .. } => Some("give --headers FILE, or the --anchor of a block that you trust"),
+        VerifyError::Work { .. } => {
+            Some("give the headers up to today's tip, or the --anchor of a block that you trust")
+        }
         VerifyError::Network { .. } => Some("give the --network and --params that the stake is meant for"),
         VerifyError::Depth { .. } => Some("wait for more blocks, and give newer headers"),
         _ => None,
@@ -223,6 +264,7 @@ fn refused(error: VerifyError) -> Error {
 #[derive(Debug, Serialize)]
 struct Report {
     verdict: String,
+    spends: Spends,
     status: &'static str,
     network: NetworkName,
     outpoint: OutPoint,
@@ -246,12 +288,13 @@ struct Report {
 }
 
 impl Report {
-    fn new(stake: &IncludedStake) -> Self {
+    fn new(stake: &IncludedStake, spends: Spends) -> Self {
         let terms = stake.terms();
         let parties = &terms.parties;
         let (tip_height, tip) = stake.tip();
         Report {
             verdict: stake.to_string(),
+            spends,
             status: match stake.status() {
                 Status::Active => "active",
                 Status::Expired => "expired",
@@ -291,6 +334,7 @@ impl Show for Report {
     fn text(&self) -> String {
         let mut lines = vec![
             ("verdict", self.verdict.clone()),
+            ("spends", self.spends.to_string()),
             ("status", self.status.into()),
             ("network", self.network.to_string()),
             ("stake", self.outpoint.to_string()),

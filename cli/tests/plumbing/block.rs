@@ -129,6 +129,10 @@ fn prove(outpoint: OutPoint, more: &str) -> String {
     serde_json::to_string_pretty(&proof).unwrap()
 }
 
+pub(crate) fn proof_of_the_good_stake() -> String {
+    prove(CHAIN.good, "")
+}
+
 #[test]
 fn a_scan_finds_every_stake_and_says_what_is_wrong_with_some() {
     let file = block_file();
@@ -200,6 +204,7 @@ fn a_stake_is_proven_from_its_block_and_verified_by_headers() {
     let report = json(&format!("verify {} --headers {}", proof.path(), headers.path()));
     let expected = [
         "verdict",
+        "spends",
         "status",
         "network",
         "outpoint",
@@ -363,7 +368,7 @@ fn forged_proofs_are_refused_by_the_rule_they_break() {
     verdict(3, "coinbase", &|proof| proof["coinbase"] = proof["transaction"].clone());
     verdict(3, "staking-output", &|proof| proof["vout"] = 1.into());
     verdict(3, "phase-1-data", &|proof| proof["staking_time"] = 21.into());
-    verdict(3, "anchor", &|proof| proof["network"] = "signet".into());
+    verdict(3, "network", &|proof| proof["network"] = "signet".into());
     verdict(3, "proof-format", &|proof| proof["staker"] = "00".into());
     verdict(3, "proof-format", &|proof| proof["more"] = 1.into());
     verdict(1, "file-version", &|proof| proof["version"] = 2.into());

@@ -13,3 +13,4 @@ mod settings;
 mod support;
 mod tx;
 mod usage;
+mod verify;

@@ -96,7 +96,7 @@ fn a_proof_with_its_own_headers_needs_no_light_client() {
     let mut proof = prove_unregistered(&*source, &world, outpoint).unwrap();
     proof.own_headers = Some(own_headers(&*source, &proof).unwrap());
     let least = Policy::work_of_blocks(CompactTarget::from_consensus(0x207f_ffff), 3);
-    let policy = Policy { own_headers: Some(least), ..policy(3) };
+    let policy = Policy { least_work: Some(least), ..policy(3) };
     let stake = verify_with_own_headers(&world.secp, &proof, None, &world.schedule, &policy).unwrap();
     assert_eq!(stake.outpoint(), outpoint);
 }

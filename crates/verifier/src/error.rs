@@ -6,7 +6,7 @@ use tapstake_script::{FindError, OpReturnError, TermsError};
 
 use crate::headers::{DeepReorganisation, HeaderError};
 use crate::policy::Depth;
-use crate::{InclusionError, Rule};
+use crate::{InclusionError, Registration, Rule};
 
 /// Why a proof does not prove a stake. Each variant belongs to one [`Rule`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,11 +54,9 @@ pub enum VerifyError {
         /// The hash that the headers have at that height, if they reach it.
         found: Option<BlockHash>,
     },
-    /// The headers that the proof brings carry too little work.
-    #[error(
-        "headers that come with the proof carry work {found:#x} from the stake's block on, less than {needed:#x}"
-    )]
-    OwnWork {
+    /// The headers carry too little work.
+    #[error("headers carry work {found:#x} from the stake's block on, less than {needed:#x}")]
+    Work {
         /// The work of the stake's block and all above it.
         found: Work,
         /// The least work by the policy.
@@ -95,6 +93,12 @@ pub enum VerifyError {
         inclusion: Height,
         /// The policy's bound.
         max_gap: u32,
+    },
+    /// Another registration than phase 1, which is all that the policy takes.
+    #[error("registration {}: the policy takes phase-1 stakes only", registration_name(claimed))]
+    NotPhase1 {
+        /// The registration claimed.
+        claimed: Registration,
     },
     /// One key has two roles under the parameters.
     #[error(transparent)]
@@ -155,20 +159,29 @@ fn or_nothing(hash: Option<BlockHash>) -> String {
     hash.map_or_else(|| "nothing".into(), |hash| hash.to_string())
 }
 
+fn registration_name(registration: &Registration) -> String {
+    match registration {
+        Registration::None => "none".into(),
+        Registration::At(height) => alloc::format!("at height {height}"),
+        Registration::Phase1 => "phase 1".into(),
+    }
+}
+
 impl VerifyError {
     /// The rule that was broken.
     pub const fn rule(&self) -> Rule {
         match self {
-            VerifyError::Network { .. } | VerifyError::TrustedBlock { .. } => Rule::Anchor,
+            VerifyError::Network { .. } => Rule::Network,
+            VerifyError::TrustedBlock { .. } => Rule::Anchor,
             VerifyError::Frozen(_) => Rule::ReorganisationDepth,
             VerifyError::NotInChain { .. } => Rule::BestChain,
-            VerifyError::NoOwnHeaders | VerifyError::OwnHeadersRefused | VerifyError::OwnWork { .. } => {
+            VerifyError::NoOwnHeaders | VerifyError::OwnHeadersRefused | VerifyError::Work { .. } => {
                 Rule::OwnHeaders
             }
             VerifyError::OwnHeaders(error) => error.rule(),
             VerifyError::Inclusion(error) => error.rule(),
             VerifyError::Depth { .. } => Rule::Confirmations,
-            VerifyError::Registration { .. } => Rule::Registration,
+            VerifyError::Registration { .. } | VerifyError::NotPhase1 { .. } => Rule::Registration,
             VerifyError::Terms(_)
             | VerifyError::Output(_)
             | VerifyError::Vout { .. }

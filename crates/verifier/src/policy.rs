@@ -9,19 +9,23 @@ use tapstake_params::Height;
 /// use tapstake_verifier::{Depth, Policy};
 ///
 /// let policy = Policy { max_registration_gap: 100, ..Policy::new(Depth::Confirmations(10)) };
-/// assert_eq!(policy.own_headers, None);
+/// assert_eq!(policy.least_work, None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// How deep the stake's block must lie (rule 12).
     pub depth: Depth,
-    /// For proofs that are judged by the headers they bring (rule 6): the least work of the stake's block
-    /// and all above it. `None` refuses such proofs.
+    /// The least work of the stake's block and all above it (rule 6). With `None`, none is asked of the
+    /// service's own chain, and proofs are not judged by headers that they bring.
     ///
     /// A forger mines headers at whatever difficulty the first of them claims. The work asked for is the
     /// price of a forgery, so let it be that of `depth` blocks at today's difficulty or thereabouts:
-    /// [`Policy::work_of_blocks`].
-    pub own_headers: Option<Work>,
+    /// [`Policy::work_of_blocks`]. It matters for every chain whose headers came from one place alone: a
+    /// proof, a file, a single server.
+    pub least_work: Option<Work>,
+    /// Takes phase-1 stakes only, those that say in an OP_RETURN what they are (rule 14). Otherwise such a
+    /// stake may also be claimed without a registration, and is then judged by its script alone.
+    pub only_phase_1: bool,
     /// How far a claimed registration may lie below the inclusion, in blocks (rule 14). The claim is not
     /// proven, and it chooses the parameters: 0 unless the service knows better.
     pub max_registration_gap: u32,
@@ -67,13 +71,13 @@ impl fmt::Display for Depth {
 }
 
 impl Policy {
-    /// A policy that asks for this depth, takes no headers from proofs, no registration below the inclusion,
-    /// and has no clock.
+    /// A policy that asks for this depth and no work, takes no headers from proofs, no registration below the
+    /// inclusion, and has no clock.
     pub const fn new(depth: Depth) -> Self {
-        Policy { depth, own_headers: None, max_registration_gap: 0, now: None }
+        Policy { depth, least_work: None, only_phase_1: false, max_registration_gap: 0, now: None }
     }
 
-    /// The work of `blocks` blocks with these `bits`: a least work for [`Policy::own_headers`].
+    /// The work of `blocks` blocks with these `bits`: a least work for [`Policy::least_work`].
     pub fn work_of_blocks(bits: bitcoin::CompactTarget, blocks: u32) -> Work {
         crate::headers::work_of_blocks(bits, blocks)
     }

@@ -9,6 +9,8 @@ use core::fmt;
 pub enum Rule {
     /// 1: headers hang on an anchor from which every later rule can be computed.
     Anchor,
+    /// 1: proof, headers and parameters are of one network.
+    Network,
     /// 2: a header names its parent.
     Link,
     /// 2: a header's hash is at or below its target.
@@ -29,7 +31,7 @@ pub enum Rule {
     BestChain,
     /// 5: reorganisations deeper than the policy allows wait for a person.
     ReorganisationDepth,
-    /// 6: headers that come with the proof carry the least work the policy asks for.
+    /// 6: headers carry the least work the policy asks for; those that come with the proof, not less than some.
     OwnHeaders,
     /// 7: the transaction, serialised without witness, does not have 64 bytes.
     TransactionSize,
@@ -57,7 +59,8 @@ pub enum Rule {
     Phase1Data,
     /// 14: value and time lie within the parameters of the right height.
     Bounds,
-    /// 14: a claimed registration height is at most the policy's gap below the inclusion.
+    /// 14: a claimed registration height is at most the policy's gap below the inclusion, and the registration is
+    /// of the kind the policy takes.
     Registration,
     /// 18: the stake is active at the tip.
     Active,
@@ -67,7 +70,7 @@ impl Rule {
     /// The rule's number.
     pub const fn number(self) -> u8 {
         match self {
-            Rule::Anchor => 1,
+            Rule::Anchor | Rule::Network => 1,
             Rule::Link | Rule::ProofOfWork | Rule::Bits => 2,
             Rule::Retarget | Rule::MinDifficulty | Rule::TimeWarp => 3,
             Rule::MedianTime | Rule::FutureTime => 4,
@@ -89,6 +92,7 @@ impl Rule {
     pub const fn name(self) -> &'static str {
         match self {
             Rule::Anchor => "anchor",
+            Rule::Network => "network",
             Rule::Link => "header-link",
             Rule::ProofOfWork => "proof-of-work",
             Rule::Bits => "bits",

@@ -55,6 +55,9 @@ fn params_for<'a>(
     policy: &Policy,
 ) -> Result<&'a StakingParams, VerifyError> {
     let height = match registration {
+        Registration::None | Registration::At(_) if policy.only_phase_1 => {
+            return Err(VerifyError::NotPhase1 { claimed: registration });
+        }
         Registration::None | Registration::Phase1 => inclusion,
         Registration::At(registration) => match inclusion.blocks_since(registration) {
             Some(gap) if gap <= policy.max_registration_gap => registration,

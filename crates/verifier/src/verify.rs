@@ -1,13 +1,13 @@
 use alloc::vec::Vec;
 
 use bitcoin::secp256k1::{Secp256k1, Verification};
-use bitcoin::{BlockHash, Network, OutPoint};
+use bitcoin::{BlockHash, Network, OutPoint, Work};
 use tapstake_params::{Height, Schedule};
 
 use crate::headers::{Anchor, HeaderChain, HeaderError, no_work};
-use crate::{IncludedStake, Policy, StakeProof, VerifyError, stake};
+use crate::{Depth, IncludedStake, Policy, StakeProof, VerifyError, stake};
 
-/// Checks a proof against the service's own header chain: rules 5 and 7 to 14.
+/// Checks a proof against the service's own header chain: rules 5 to 14.
 ///
 /// The result says on which terms the stake is on Bitcoin and until when it is active; see
 /// [`IncludedStake::require_active`] for rule 18. Headers that the proof brings are not looked at.
@@ -27,14 +27,38 @@ pub fn verify<C: Verification>(
     if let Some(reorganisation) = chain.frozen() {
         return Err(VerifyError::Frozen(*reorganisation));
     }
-    judge(secp, proof, chain.hash_at(proof.inclusion_height), chain.tip(), schedule, policy)
+    let height = proof.inclusion_height;
+    let (claimed, found) = (proof.block_hash(), chain.hash_at(height));
+    if found != Some(claimed) {
+        return Err(VerifyError::NotInChain { height, claimed, found });
+    }
+    check_depth(height, chain.tip().0, policy.depth)?;
+    check_work(chain, height, policy.least_work)?;
+    judge(secp, proof, chain.tip(), schedule, policy)
+}
+
+fn check_depth(height: Height, tip: Height, needed: Depth) -> Result<(), VerifyError> {
+    if needed.is_reached(height, tip) {
+        return Ok(());
+    }
+    Err(VerifyError::Depth { height, tip, confirmations: height.confirmations(tip), needed })
+}
+
+/// Confirmations are as cheap to forge as the work that they stand for.
+fn check_work(chain: &HeaderChain, height: Height, least: Option<Work>) -> Result<(), VerifyError> {
+    let Some(needed) = least else { return Ok(()) };
+    let found = chain.work_from(height).unwrap_or_else(no_work);
+    if found >= needed {
+        return Ok(());
+    }
+    Err(VerifyError::Work { found, needed })
 }
 
 /// Checks a proof of a stake in a block that the caller trusts by height and hash, with no other header at hand:
 /// rules 7 to 14.
 ///
 /// That block is the tip of all that is known, so the stake has one confirmation, and a policy that asks for more
-/// refuses it.
+/// refuses it. The least work is not asked for: the caller's trust stands in its place.
 ///
 /// # Errors
 ///
@@ -52,7 +76,8 @@ pub fn verify_in_trusted_block<C: Verification>(
     if (proof.inclusion_height, claimed) != (height, hash) {
         return Err(VerifyError::TrustedBlock { height, expected: hash, found: Some(claimed) });
     }
-    judge(secp, proof, Some(hash), (height, hash), schedule, policy)
+    check_depth(height, height, policy.depth)?;
+    judge(secp, proof, (height, hash), schedule, policy)
 }
 
 fn check_network(proof: &StakeProof, other: &'static str, expected: Network) -> Result<(), VerifyError> {
@@ -62,26 +87,17 @@ fn check_network(proof: &StakeProof, other: &'static str, expected: Network) -> 
     Err(VerifyError::Network { proof: proof.network, other, expected })
 }
 
-/// The rules that are the same wherever the headers come from: `found` is the block that they have at the proof's
-/// height.
+/// The rules that are the same wherever the headers come from, once the proof's block is known to be among them, deep
+/// enough.
 fn judge<C: Verification>(
     secp: &Secp256k1<C>,
     proof: &StakeProof,
-    found: Option<BlockHash>,
     tip: (Height, BlockHash),
     schedule: &Schedule,
     policy: &Policy,
 ) -> Result<IncludedStake, VerifyError> {
     let height = proof.inclusion_height;
-    let claimed = proof.block_hash();
-    if found != Some(claimed) {
-        return Err(VerifyError::NotInChain { height, claimed, found });
-    }
     let txid = proof.inclusion.verify(proof.network, &proof.header, height)?;
-    if !policy.depth.is_reached(height, tip.0) {
-        let confirmations = height.confirmations(tip.0);
-        return Err(VerifyError::Depth { height, tip: tip.0, confirmations, needed: policy.depth });
-    }
     let checked = stake::check(secp, proof, schedule, policy)?;
     Ok(IncludedStake {
         network: proof.network,
@@ -92,15 +108,15 @@ fn judge<C: Verification>(
         params_version: checked.params_version,
         cap: checked.cap,
         inclusion_height: height,
-        block_hash: claimed,
+        block_hash: proof.block_hash(),
         tip,
     })
 }
 
-/// Checks a proof by the headers that it brings itself: all the rules of [`verify`], and rules 1 to 4 and 6.
+/// Checks a proof by the headers that it brings itself: all the rules of [`verify`], and rules 1 to 4.
 ///
 /// For who has no header chain. Such headers can be forged at the price of their work, so the policy must
-/// name the least work ([`Policy::own_headers`]). A block that the caller `trusts`, by height and hash, must
+/// name the least work ([`Policy::least_work`]). A block that the caller `trusts`, by height and hash, must
 /// be among them: then everything at or below it is that block's true history, and only headers above it
 /// could be forged.
 ///
@@ -114,7 +130,9 @@ pub fn verify_with_own_headers<C: Verification>(
     schedule: &Schedule,
     policy: &Policy,
 ) -> Result<IncludedStake, VerifyError> {
-    let needed = policy.own_headers.ok_or(VerifyError::OwnHeadersRefused)?;
+    if policy.least_work.is_none() {
+        return Err(VerifyError::OwnHeadersRefused);
+    }
     let chain = own_chain(proof, policy)?;
     if let Some((height, expected)) = trusts {
         let found = chain.hash_at(height);
@@ -122,11 +140,7 @@ pub fn verify_with_own_headers<C: Verification>(
             return Err(VerifyError::TrustedBlock { height, expected, found });
         }
     }
-    let included = verify(secp, proof, &chain, schedule, policy)?;
-    match chain.work_from(proof.inclusion_height) {
-        Some(found) if found >= needed => Ok(included),
-        found => Err(VerifyError::OwnWork { found: found.unwrap_or_else(no_work), needed }),
-    }
+    verify(secp, proof, &chain, schedule, policy)
 }
 
 fn own_chain(proof: &StakeProof, policy: &Policy) -> Result<HeaderChain, VerifyError> {

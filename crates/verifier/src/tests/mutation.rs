@@ -46,7 +46,7 @@ fn every_changed_bit_of_own_headers_is_refused_below_a_trusted_block() {
     let own = world.headers[HEIGHT as usize - 1..].to_vec();
     let start_height = Height::new(HEIGHT - 1);
     world.proof.own_headers = Some(OwnHeaders { start_height, headers: own });
-    world.policy.own_headers = Some(Policy::work_of_blocks(world.headers[0].bits, 1));
+    world.policy.least_work = Some(Policy::work_of_blocks(world.headers[0].bits, 1));
     let tip = world.chain.tip();
     let verify = |bytes: &[u8]| {
         let proof = StakeProof::from_bytes(bytes).ok()?;

@@ -13,7 +13,7 @@ fn world() -> World {
     let mut world = World::honest();
     let headers = world.headers.clone();
     world.proof.own_headers = Some(OwnHeaders { start_height: Height::GENESIS, headers });
-    world.policy.own_headers = Some(Policy::work_of_blocks(regtest_bits(), ABOVE + 1));
+    world.policy.least_work = Some(Policy::work_of_blocks(regtest_bits(), ABOVE + 1));
     world
 }
 
@@ -43,7 +43,7 @@ fn headers_from_the_middle_are_enough_where_nothing_retargets() {
 #[test]
 fn a_policy_without_a_least_work_takes_no_headers_from_proofs() {
     let mut world = world();
-    world.policy.own_headers = None;
+    world.policy.least_work = None;
     let error = verify(&world).unwrap_err();
     assert_eq!(error, VerifyError::OwnHeadersRefused);
     assert_eq!(error.rule(), Rule::OwnHeaders);
@@ -60,10 +60,10 @@ fn a_proof_without_headers_cannot_be_judged_by_them() {
 fn too_little_work_is_refused_whatever_the_confirmations() {
     let mut world = world();
     let needed = Policy::work_of_blocks(regtest_bits(), ABOVE + 2);
-    world.policy.own_headers = Some(needed);
+    world.policy.least_work = Some(needed);
     let found = Policy::work_of_blocks(regtest_bits(), ABOVE + 1);
     let error = verify(&world).unwrap_err();
-    assert_eq!(error, VerifyError::OwnWork { found, needed });
+    assert_eq!(error, VerifyError::Work { found, needed });
     assert_eq!(error.rule(), Rule::OwnHeaders);
 }
 
@@ -71,8 +71,8 @@ fn too_little_work_is_refused_whatever_the_confirmations() {
 fn work_below_the_stakes_block_does_not_count() {
     // Twenty blocks lie below: with them there would be work enough.
     let mut world = world();
-    world.policy.own_headers = Some(Policy::work_of_blocks(regtest_bits(), HEIGHT + 1));
-    assert!(matches!(verify(&world), Err(VerifyError::OwnWork { .. })));
+    world.policy.least_work = Some(Policy::work_of_blocks(regtest_bits(), HEIGHT + 1));
+    assert!(matches!(verify(&world), Err(VerifyError::Work { .. })));
 }
 
 #[test]

@@ -215,6 +215,23 @@ fn a_phase_1_stake_verifies_and_says_what_is_known_of_the_cap() {
 }
 
 #[test]
+fn a_policy_for_phase_1_stakes_takes_no_other_registration() {
+    let mut world = phase_1(phase_1_outputs(&op_return()));
+    world.policy.only_phase_1 = true;
+    world.policy.max_registration_gap = u32::MAX;
+    assert!(world.verify().is_ok());
+    for claimed in [Registration::None, Registration::At(Height::new(HEIGHT))] {
+        world.proof.claim.registration = claimed;
+        let error = world.verify().unwrap_err();
+        assert_eq!(error, VerifyError::NotPhase1 { claimed });
+        assert_eq!(error.rule(), Rule::Registration);
+        world.policy.only_phase_1 = false;
+        assert!(world.verify().is_ok());
+        world.policy.only_phase_1 = true;
+    }
+}
+
+#[test]
 fn a_phase_1_stake_above_the_height_cap_is_refused() {
     let mut world = phase_1(phase_1_outputs(&op_return()));
     with_cap(&mut world, StakingCap::Height(Height::new(HEIGHT - 1)));

@@ -3,12 +3,12 @@
 use alloc::string::ToString;
 
 use bitcoin::hashes::Hash;
-use bitcoin::{Amount, Network, OutPoint, TxMerkleNode};
+use bitcoin::{Amount, CompactTarget, Network, OutPoint, TxMerkleNode};
 use tapstake_params::{Height, Schedule, local};
 
 use super::fixture::*;
 use crate::headers::{Anchor, HeaderChain, HeaderError, Update};
-use crate::{Depth, Rule, Status, VerifyError};
+use crate::{Depth, OwnHeaders, Policy, Rule, StakeProof, Status, VerifyError, verify_with_own_headers};
 
 #[test]
 fn the_verdict_has_outpoint_terms_heights_and_confirmations() {
@@ -118,6 +118,44 @@ fn too_few_confirmations_are_refused_and_the_last_one_makes_it() {
 }
 
 #[test]
+fn too_little_work_is_refused_of_any_chain() {
+    let mut world = World::honest();
+    let work = |blocks| Policy::work_of_blocks(world.headers[0].bits, blocks);
+    let (enough, needed) = (work(ABOVE + 1), work(ABOVE + 2));
+    world.policy.least_work = Some(enough);
+    assert!(world.verify().is_ok());
+    world.policy.least_work = Some(needed);
+    let error = world.verify().unwrap_err();
+    assert_eq!(error, VerifyError::Work { found: enough, needed });
+    assert_eq!(error.rule(), Rule::OwnHeaders);
+}
+
+#[test]
+fn mainnet_headers_of_the_first_days_carry_too_little_work() {
+    let genesis = bitcoin::constants::genesis_block(Network::Bitcoin).header;
+    let mut world = World::honest();
+    world.schedule = Schedule::bbn_1();
+    world.proof = StakeProof {
+        network: Network::Bitcoin,
+        inclusion_height: Height::GENESIS,
+        header: genesis,
+        own_headers: Some(OwnHeaders { start_height: Height::GENESIS, headers: alloc::vec![genesis] }),
+        ..world.proof
+    };
+    world.chain = HeaderChain::new(Anchor::genesis(Network::Bitcoin), 6);
+    // Ten blocks at the difficulty of late 2023.
+    let needed = Policy::work_of_blocks(CompactTarget::from_consensus(0x1705_0000), 10);
+    world.policy = Policy { least_work: Some(needed), ..Policy::new(Depth::Confirmations(1)) };
+    let refusal = VerifyError::Work { found: Policy::work_of_blocks(genesis.bits, 1), needed };
+    assert_eq!(world.verify().unwrap_err(), refusal);
+    let World { secp, proof, schedule, policy, .. } = &world;
+    assert_eq!(verify_with_own_headers(secp, proof, None, schedule, policy).unwrap_err(), refusal);
+    // With that one block's work asked for, the proof goes on to the next rule and breaks it.
+    world.policy.least_work = Some(Policy::work_of_blocks(genesis.bits, 1));
+    assert_eq!(world.verify().unwrap_err().rule(), Rule::MerkleRoot);
+}
+
+#[test]
 fn a_frozen_chain_gives_no_verdicts() {
     let mut world = World::honest();
     let mut chain = HeaderChain::new(world.chain.anchor().clone(), 0);
@@ -144,12 +182,15 @@ fn proof_chain_and_parameters_are_of_one_network() {
     world.proof.network = Network::Signet;
     let error = world.verify().unwrap_err();
     assert_eq!(error.to_string(), "proof is of signet, the header chain of regtest");
+    assert_eq!(error.rule().to_string(), "rule 1 (network)");
 
     let mut world = World::honest();
     let secp = &world.secp;
     let signet: Schedule = local::schedule(secp, Network::Signet, local::Slashed::Burned).unwrap();
     world.schedule = signet;
-    assert_eq!(world.verify().unwrap_err().to_string(), "proof is of regtest, the parameters of signet");
+    let error = world.verify().unwrap_err();
+    assert_eq!(error.to_string(), "proof is of regtest, the parameters of signet");
+    assert_eq!(error.rule(), Rule::Network);
 }
 
 #[test]
