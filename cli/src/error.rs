@@ -68,6 +68,13 @@ pub(crate) struct ErrorJson {
     next: Option<String>,
 }
 
+impl ErrorJson {
+    /// What went wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+}
+
 impl Error {
     /// A failure in plain words.
     pub(crate) fn failed(message: impl Display) -> Self {

@@ -3,11 +3,12 @@
 use bitcoin::OutPoint;
 use bitcoin::XOnlyPublicKey;
 use bitcoin::secp256k1::schnorr::Signature;
+use serde::Serialize;
 use tapstake_tracker::{KeptParams, KeyOrigin, StakeRecord, Store};
 use tapstake_tx::LeafSpend;
 use tapstake_wallet::{StakeFacts, StakerKey, StakerKeypair};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorJson, Result};
 use crate::live::{WalletArgs, network_dir};
 use crate::session::Session;
 use crate::spending::aux;
@@ -24,6 +25,45 @@ pub(crate) fn record_of(store: &Store, outpoint: OutPoint) -> Result<StakeRecord
             "tapstake stakes lists them; tapstake stakes restore SHEET adds one from its recovery sheet",
         )
     })
+}
+
+/// What went wrong with one stake of several.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failed {
+    stake: OutPoint,
+    error: ErrorJson,
+}
+
+impl Failed {
+    /// A line that says it.
+    pub(crate) fn line(&self) -> String {
+        format!("{}: {}", self.stake, self.error.message())
+    }
+}
+
+/// Does the same with every stake of the list: one that fails holds up no other, but a chain source that is gone
+/// ends it, and so does it if every stake fails.
+pub(crate) fn each<T>(
+    session: &Session<'_>,
+    store: &mut Store,
+    mut work: impl FnMut(&mut Store, StakeRecord) -> Result<T>,
+) -> Result<(Vec<T>, Vec<Failed>)> {
+    let (mut done, mut failed, mut first) = (Vec::new(), Vec::new(), None);
+    for (stake, entry) in store.entries()? {
+        match entry.map_err(Error::from).and_then(|record| work(store, record)) {
+            Ok(one) => done.push(one),
+            Err(error) if error.rule_name() == Some("unreachable") => return Err(error),
+            Err(error) => {
+                session.out.warn(&format!("stake {stake}: {}", error.message()));
+                failed.push(Failed { stake, error: error.to_json() });
+                first = first.or(Some(error));
+            }
+        }
+    }
+    match first {
+        Some(error) if done.is_empty() => Err(error),
+        _ => Ok((done, failed)),
+    }
 }
 
 /// The record of a stake that its recovery sheet describes, under the session's parameters.

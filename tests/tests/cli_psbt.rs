@@ -70,13 +70,21 @@ fn a_watching_wallet_stakes_and_withdraws_with_a_signer_elsewhere() {
     assert_eq!((text(&staked, "status").as_str(), &staked["exit_rehearsed"]), ("broadcast", &true.into()));
     devnet.mine(20).unwrap();
     assert_eq!(state(&user), "expired");
+    let last = devnet.block(devnet.tip().height).unwrap().block_hash();
 
     let psbt = user.path("withdrawal.psbt");
     let file = psbt.to_str().unwrap();
     user.run(&["withdraw", "--export-psbt", file]).ok();
     user.run(&["withdraw", "--import-psbt", file]).refused(1);
     sign_elsewhere(&psbt);
-    user.run(&["withdraw", "--import-psbt", file]).ok();
+    // One block short of its timelock, as after a reorganisation, nothing is sent.
+    devnet.invalidate_block(&last).unwrap();
+    let early = user.run(&["withdraw", "--import-psbt", file]).refused(1);
+    assert_eq!(early["rule"], "timelock", "{early}");
+    devnet.mine(1).unwrap();
+    let withdrawn = user.run(&["withdraw", "--import-psbt", file]);
+    let to = text(&withdrawn.ok(), "address");
+    assert!(withdrawn.stderr.contains(&format!("BTC to {to}")), "{}", withdrawn.stderr);
     devnet.mine(1).unwrap();
     assert_eq!(state(&user), "withdrawn");
 }

@@ -11,7 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use bitcoin::Amount;
-use common::{new_wallet, state, text};
+use common::{new_wallet, only_stake, state, text};
+use serde_json::json;
 use tapstake_devnet::{Config, Devnet};
 use tapstake_tests::Cli;
 
@@ -22,6 +23,8 @@ enum Cut {
     BeforeBroadcast,
     /// The server takes it, and nobody hears the answer.
     AfterBroadcast,
+    /// The line holds; the server says that it is too busy for the transaction.
+    Busy,
 }
 
 /// A line to an Electrum server that breaks at its first broadcast; says where to call.
@@ -45,7 +48,16 @@ fn carry(caller: &TcpStream, mut server: &TcpStream, when: Cut, broken: &AtomicB
     let (mut answers, mut back) = (server.try_clone().unwrap(), caller.try_clone().unwrap());
     thread::spawn(move || std::io::copy(&mut answers, &mut back));
     for line in BufReader::new(caller).lines().map_while(Result::ok) {
-        let cut = line.contains("blockchain.transaction.broadcast");
+        let broadcast = line.contains("blockchain.transaction.broadcast");
+        if broadcast && when == Cut::Busy {
+            let call: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let error = json!({ "code": -101, "message": "excessive resource usage" });
+            let answer = json!({ "jsonrpc": "2.0", "id": call["id"], "error": error });
+            let mut back = caller;
+            writeln!(back, "{answer}").unwrap();
+            continue;
+        }
+        let cut = broadcast;
         if cut {
             broken.store(true, Ordering::SeqCst);
             caller.shutdown(Shutdown::Both).unwrap();
@@ -84,6 +96,72 @@ fn a_stake_that_never_arrived_is_kept_with_its_coins_locked_and_sent_again() {
     user.run(&["withdraw"]).ok();
     devnet.mine(1).unwrap();
     assert_eq!(state(&user), "withdrawn");
+}
+
+#[test]
+fn a_busy_server_is_no_refusal_and_the_stake_stays_as_prepared() {
+    let (devnet, user) = interrupted(Cut::Busy);
+    assert!(devnet.mempool().is_empty());
+    assert_eq!(state(&user), "prepared");
+    assert_eq!(user.run(&["wallet", "utxos"]).ok()["utxos"][0]["locked"], true);
+    assert_eq!(user.run(&["stakes", "resume"]).ok()["resumed"].as_array().unwrap().len(), 1);
+    assert_eq!(state(&user), "in_mempool");
+}
+
+#[test]
+fn a_stake_that_never_left_is_forgotten_only_with_a_yes_and_its_coins_are_free() {
+    let (_devnet, user) = interrupted(Cut::BeforeBroadcast);
+    let stake = text(&only_stake(&user), "outpoint");
+    let refused = user.run(&["stakes", "forget", &stake]).refused(1);
+    assert!(text(&refused, "next").contains("--yes"), "{refused}");
+    let coin = text(&user.run(&["wallet", "utxos"]).ok()["utxos"][0], "outpoint");
+    let forgotten = user.run(&["stakes", "forget", &stake, "--yes"]).ok();
+    assert_eq!(forgotten["freed"], json!([coin]));
+    assert_eq!(user.run(&["wallet", "utxos"]).ok()["utxos"][0]["locked"], false);
+    assert!(user.run(&["stakes"]).ok()["stakes"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn coins_locked_for_a_stake_without_a_record_are_named_and_only_locked_coins_are_unlocked() {
+    let (_devnet, user) = interrupted(Cut::BeforeBroadcast);
+    let stake = text(&only_stake(&user), "outpoint");
+    std::fs::remove_file(user.data().join("stakes.sqlite")).unwrap();
+    let coin = text(&user.run(&["wallet", "utxos"]).ok()["utxos"][0], "outpoint");
+    let resumed = user.run(&["stakes", "resume"]).ok();
+    assert_eq!(resumed["unlisted"], json!([{ "stake": stake, "coins": [coin] }]));
+    user.run(&["wallet", "unlock", &coin]).ok();
+    let again = user.run(&["wallet", "unlock", &coin]).refused(1);
+    assert_eq!(again["rule"], "locked-coin", "{again}");
+    assert!(user.run(&["stakes", "resume"]).ok()["unlisted"].is_null());
+}
+
+#[test]
+fn a_record_that_cannot_be_read_holds_up_no_other_stake() {
+    let devnet = Devnet::start(&Config::default()).unwrap();
+    let mut user = Cli::new("regtest");
+    devnet.fund(&new_wallet(&user), Amount::from_sat(10_000_000)).unwrap();
+    devnet.mine(1).unwrap();
+    user.set("TAPSTAKE_SOURCE", devnet.electrum_url());
+    let first = text(&user.run(&["stake", "--amount", "0.02btc", "--time", "20"]).ok(), "outpoint");
+    devnet.mine(1).unwrap();
+    let second = text(&user.run(&["stake", "--amount", "0.02btc", "--time", "20"]).ok(), "outpoint");
+    devnet.mine(20).unwrap();
+    let list = rusqlite::Connection::open(user.data().join("stakes.sqlite")).unwrap();
+    list.execute("UPDATE stake SET record = '{}' WHERE outpoint = ?1", [&first]).unwrap();
+
+    let listed = user.run(&["stakes"]).ok();
+    assert_eq!(
+        (&listed["stakes"][0]["outpoint"], &listed["stakes"][0]["state"]),
+        (&json!(second), &json!("expired"))
+    );
+    assert_eq!(listed["failed"][0]["stake"], json!(first));
+    user.run(&["stakes", "resume"]).ok();
+    let withdrawn = user.run(&["withdraw"]).ok();
+    assert_eq!((&withdrawn["stakes"], &withdrawn["failed"][0]["stake"]), (&json!([second]), &json!(first)));
+    user.run(&["withdraw", &first]).refused(1);
+    // With no other left, the command fails.
+    list.execute("DELETE FROM stake WHERE outpoint = ?1", [&second]).unwrap();
+    user.run(&["stakes"]).refused(1);
 }
 
 #[test]

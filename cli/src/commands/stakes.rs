@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use bitcoin::{Amount, OutPoint, Txid};
 use clap::Subcommand;
 use serde::Serialize;
-use tapstake_tracker::{StakeRecord, StakeState, observe, resume};
+use tapstake_tracker::{StakeRecord, StakeState, Store, observe, resume};
 use tapstake_wallet::RecoverySheet;
 
 use crate::error::{Error, Result};
-use crate::live::SourceArgs;
+use crate::live::{SourceArgs, WalletArgs};
 use crate::output::{Show, table};
 use crate::session::Session;
-use crate::stakes::{open_store, record_of, sheet_facts};
+use crate::stakes::{Failed, each, open_store, record_of, sheet_facts};
 
 /// List stakes with their states, and keep the list
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ enum Command {
     Sheet(Sheet),
     /// Add a stake from its recovery sheet
     Restore(Restore),
-    /// Take a stake off the list. The chain knows nothing of the list: the stake stays what it is
+    /// Take a stake off the list, and free its coins if it was never sent. What is on the chain stays what it is
     Forget(Forget),
 }
 
@@ -48,6 +48,8 @@ struct List {
 
 #[derive(Debug, clap::Args)]
 struct Resume {
+    #[command(flatten)]
+    wallet: WalletArgs,
     #[command(flatten)]
     source: SourceArgs,
 }
@@ -79,6 +81,8 @@ struct Forget {
 #[derive(Serialize)]
 struct Listed {
     stakes: Vec<Row>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<Failed>,
 }
 
 #[derive(Serialize)]
@@ -99,7 +103,7 @@ impl Show for Listed {
         if self.stakes.is_empty() {
             return "no stakes".to_owned();
         }
-        table(
+        let mut text = table(
             &["stake", "value", "locked for", "state"],
             &["value", "locked for"],
             self.stakes.iter().map(|row| {
@@ -110,18 +114,39 @@ impl Show for Listed {
                     row.state.map_or_else(|| "not asked".to_owned(), |state| state.to_string()),
                 ]
             }),
-        )
+        );
+        for failed in &self.failed {
+            text.push_str(&format!("\nfailed  {}", failed.line()));
+        }
+        text
     }
 }
 
 #[derive(Serialize)]
 struct Resumed {
     resumed: Vec<Txid>,
+    /// Coins that are locked for stakes which the list does not have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unlisted: Vec<Unlisted>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<Failed>,
+}
+
+#[derive(Serialize)]
+struct Unlisted {
+    stake: OutPoint,
+    coins: Vec<OutPoint>,
 }
 
 impl Show for Resumed {
     fn text(&self) -> String {
-        let lines: Vec<String> = self.resumed.iter().map(|txid| format!("sent again: {txid}")).collect();
+        let mut lines: Vec<String> = self.resumed.iter().map(|txid| format!("sent again: {txid}")).collect();
+        lines.extend(self.unlisted.iter().flat_map(|Unlisted { stake, coins }| {
+            coins
+                .iter()
+                .map(move |coin| format!("coin {coin} is locked for {stake}, which is not in the list"))
+        }));
+        lines.extend(self.failed.iter().map(|failed| format!("failed: {}", failed.line())));
         if lines.is_empty() { "no stake is only prepared".to_owned() } else { lines.join("\n") }
     }
 }
@@ -135,6 +160,21 @@ struct Changed {
 impl Show for Changed {
     fn text(&self) -> String {
         format!("{} {}", self.stake, self.status)
+    }
+}
+
+#[derive(Serialize)]
+struct Forgotten {
+    stake: OutPoint,
+    status: &'static str,
+    freed: Vec<OutPoint>,
+}
+
+impl Show for Forgotten {
+    fn text(&self) -> String {
+        let mut lines = vec![format!("{} {}", self.stake, self.status)];
+        lines.extend(self.freed.iter().map(|coin| format!("freed {coin}")));
+        lines.join("\n")
     }
 }
 
@@ -156,22 +196,15 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
         Some(Command::Resume(args)) => resume_all(args, session),
         Some(Command::Sheet(args)) => sheet(args, session),
         Some(Command::Restore(args)) => restore(args, session),
-        Some(Command::Forget(args)) => {
-            if !open_store(session)?.remove(&args.stake)? {
-                return Err(Error::failed(format!("no stake {} in the list", args.stake)));
-            }
-            session.out.show(&Changed { stake: args.stake, status: "forgotten" });
-            Ok(())
-        }
+        Some(Command::Forget(args)) => forget(args, session),
     }
 }
 
 fn list(args: &List, session: &Session<'_>) -> Result<()> {
     let mut store = open_store(session)?;
-    let records = store.list()?;
-    let source = if args.offline || records.is_empty() { None } else { Some(args.source.connect(session)?) };
-    let mut stakes = Vec::with_capacity(records.len());
-    for record in records {
+    let empty = store.entries()?.is_empty();
+    let source = if args.offline || empty { None } else { Some(args.source.connect(session)?) };
+    let (stakes, failed) = each(session, &mut store, |store, record| {
         let state = match &source {
             None => store.last_seen(&record.outpoint)?.map(|seen| seen.state),
             Some(source) => {
@@ -180,9 +213,9 @@ fn list(args: &List, session: &Session<'_>) -> Result<()> {
                 Some(observed.state)
             }
         };
-        stakes.push(row(&record, state));
-    }
-    session.out.show(&Listed { stakes });
+        Ok(row(&record, state))
+    })?;
+    session.out.show(&Listed { stakes, failed });
     Ok(())
 }
 
@@ -202,13 +235,60 @@ fn row(record: &StakeRecord, state: Option<StakeState>) -> Row {
 
 fn resume_all(args: &Resume, session: &Session<'_>) -> Result<()> {
     let source = args.source.connect(session)?;
-    let mut resumed = Vec::new();
-    for record in open_store(session)?.list()? {
-        if observe(source.chain(), &session.secp, &record)?.state == StakeState::Prepared {
-            resumed.push(resume(source.chain(), &record)?);
-        }
+    let mut store = open_store(session)?;
+    let (sent, failed) = each(session, &mut store, |_, record| {
+        Ok(match observe(source.chain(), &session.secp, &record)?.state {
+            StakeState::Prepared => Some(resume(source.chain(), &record)?),
+            _ => None,
+        })
+    })?;
+    let unlisted = unlisted(args, session, &store)?;
+    session.out.show(&Resumed { resumed: sent.into_iter().flatten().collect(), unlisted, failed });
+    Ok(())
+}
+
+/// Coins that a stake locked which is in no list: its making was broken off, or it waits for signatures elsewhere.
+fn unlisted(args: &Resume, session: &Session<'_>, store: &Store) -> Result<Vec<Unlisted>> {
+    if !args.wallet.folder(session)?.exists() {
+        return Ok(Vec::new());
     }
-    session.out.show(&Resumed { resumed });
+    let listed: Vec<OutPoint> = store.entries()?.into_iter().map(|(stake, _)| stake).collect();
+    let pending = args.wallet.open(session)?.pending_stakes();
+    let unlisted: Vec<Unlisted> = pending
+        .into_iter()
+        .filter(|(stake, _)| !listed.contains(stake))
+        .map(|(stake, coins)| Unlisted { stake, coins })
+        .collect();
+    if !unlisted.is_empty() {
+        session
+            .out
+            .note("locked coins of stakes that will not come: tapstake wallet unlock OUTPOINT frees them");
+    }
+    Ok(unlisted)
+}
+
+/// Takes a stake off the list, and frees its coins if it never was on the chain.
+fn forget(args: &Forget, session: &Session<'_>) -> Result<()> {
+    let mut store = open_store(session)?;
+    let entry = store.entries()?.into_iter().find(|(stake, _)| *stake == args.stake);
+    let Some((stake, record)) = entry else {
+        return Err(Error::failed(format!("no stake {} in the list", args.stake)));
+    };
+    // A record that cannot be read names no wallet; its coins are the default one's to free by hand.
+    let wallet = record.ok().and_then(|record| record.wallet);
+    let wallet = wallet.map(|wallet| WalletArgs { wallet, passphrase_file: None });
+    let wallet = wallet.filter(|wallet| wallet.folder(session).is_ok_and(|folder| folder.exists()));
+    let mut wallet = wallet.map(|wallet| wallet.open(session)).transpose()?;
+    let coins = wallet.as_ref().and_then(|wallet| wallet.pending_stakes().remove(&stake)).unwrap_or_default();
+    if let (Some(wallet), false) = (&mut wallet, coins.is_empty()) {
+        let count = coins.len();
+        session.out.confirm(&format!(
+            "the stake was not seen on the chain; if it was sent it may still confirm. Forget it and free its {count} coins?"
+        ))?;
+        wallet.unlock_stake(stake)?;
+    }
+    store.remove(&stake)?;
+    session.out.show(&Forgotten { stake, status: "forgotten", freed: coins });
     Ok(())
 }
 

@@ -270,6 +270,10 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<()> {
         }
         Command::Unlock(args) => {
             let mut wallet = args.wallet.open(session)?;
+            if let Some(coin) = args.coins.iter().find(|coin| wallet.lock_reason(**coin).is_none()) {
+                let message = format!("coin {coin} is not locked in this wallet");
+                return Err(Error::rule("locked-coin", message).next("tapstake wallet utxos lists the coins"));
+            }
             wallet.unlock(&args.coins)?;
             session.out.show(&utxos(&wallet));
             Ok(())

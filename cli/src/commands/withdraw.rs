@@ -6,7 +6,7 @@ use bitcoin::address::NetworkUnchecked;
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{Address, Amount, OutPoint, Transaction, Txid};
 use serde::Serialize;
-use tapstake_tracker::{FollowUpKind, StakeRecord, Store, observe};
+use tapstake_tracker::{FollowUpKind, Observed, StakeRecord, Store, observe};
 use tapstake_tx::psbt::{self, Origins, Spent};
 use tapstake_tx::{Signatures, Withdrawable, Withdrawal};
 use tapstake_wallet::{PsbtFormat, Scan, read_psbt, write_psbt};
@@ -16,7 +16,7 @@ use crate::live::{SourceArgs, WalletArgs, guard_mainnet};
 use crate::output::{Show, facts};
 use crate::session::Session;
 use crate::spending::{FeeArgs, aux, destination, now};
-use crate::stakes::{open_store, record_of, staker_key};
+use crate::stakes::{Failed, each, open_store, record_of, staker_key};
 
 /// Withdraw what lies in stakes whose timelock is over
 ///
@@ -58,6 +58,9 @@ struct Withdrawn {
     tx: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     psbt: Option<PathBuf>,
+    /// Stakes that could not be asked about, where none was named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<Failed>,
 }
 
 impl Show for Withdrawn {
@@ -71,6 +74,7 @@ impl Show for Withdrawn {
         ]);
         rows.extend(self.address.iter().map(|address| ("to", address.clone())));
         rows.extend(self.psbt.iter().map(|path| ("psbt", path.display().to_string())));
+        rows.extend(self.failed.iter().map(|failed| ("failed", failed.line())));
         facts(rows)
     }
 }
@@ -87,7 +91,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
     if let Some(file) = &args.import_psbt {
         return import(args, session, &mut store, file);
     }
-    let due = due(args, session, &store, source.chain())?;
+    let (due, failed) = due(args, session, &mut store, source.chain())?;
     let fee_rate = args.fee.rate(session, source.chain())?;
     let mut wallet = args.wallet.open(session)?;
     source.sync(session, &mut wallet, Scan::Auto)?;
@@ -103,6 +107,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
         address: Address::from_script(&to, session.network()).ok().map(|address| address.to_string()),
         tx: None,
         psbt: None,
+        failed,
     };
     if args.dry_run {
         session.out.show(&report);
@@ -158,55 +163,59 @@ fn send(
     Ok(())
 }
 
-/// The named stakes, each withdrawable, or all that are.
+/// The named stakes, each withdrawable, or all that are and those that cannot be asked about.
 fn due(
     args: &Args,
     session: &Session<'_>,
-    store: &Store,
+    store: &mut Store,
     chain: &dyn tapstake_chain::ChainSource,
-) -> Result<Vec<Due>> {
-    let all = args.stakes.is_empty();
-    let records = if all {
-        store.list()?
-    } else {
-        args.stakes.iter().map(|stake| record_of(store, *stake)).collect::<Result<_>>()?
-    };
-    let mut due = Vec::new();
-    for record in records {
+) -> Result<(Vec<Due>, Vec<Failed>)> {
+    let look = |record: StakeRecord| -> Result<Result<Due, Error>> {
         let seen = observe(chain, &session.secp, &record)?;
-        match seen.withdrawable() {
-            Some(coin) if seen.state.is_withdrawable() => due.push(Due { coin: coin.clone(), record }),
-            _ if all => {}
-            _ => {
-                let message = format!("stake {} cannot be withdrawn now: {}", record.outpoint, seen.state);
-                return Err(Error::rule("timelock", message));
-            }
-        }
-    }
+        Ok(match seen.withdrawable() {
+            Some(coin) if seen.state.is_withdrawable() => Ok(Due { coin: coin.clone(), record }),
+            _ => Err(not_yet(&record, &seen)),
+        })
+    };
+    let (due, failed) = if args.stakes.is_empty() {
+        let (seen, failed) = each(session, store, |_, record| look(record))?;
+        (seen.into_iter().flatten().collect(), failed)
+    } else {
+        let named = args.stakes.iter().map(|stake| look(record_of(store, *stake)?)?);
+        (named.collect::<Result<Vec<Due>>>()?, Vec::new())
+    };
     if due.is_empty() {
         return Err(Error::failed("no stake can be withdrawn now").next("tapstake stakes shows when"));
     }
-    Ok(due)
+    Ok((due, failed))
+}
+
+fn not_yet(record: &StakeRecord, seen: &Observed) -> Error {
+    let message = format!("stake {} cannot be withdrawn now: {}", record.outpoint, seen.state);
+    Error::rule("timelock", message).next("tapstake stakes shows when")
 }
 
 /// Takes a withdrawal back from an external signer. Each input is matched with its stake, and every signature verified.
 fn import(args: &Args, session: &Session<'_>, store: &mut Store, file: &std::path::Path) -> Result<()> {
     let signed = read_psbt(file)?;
     let source = args.source.connect(session)?;
-    let mut known = Vec::new();
-    for record in store.list()? {
-        if let Some(coin) = observe(source.chain(), &session.secp, &record)?.withdrawable() {
-            known.push(Due { coin: coin.clone(), record });
-        }
-    }
+    let (known, failed) = each(session, store, |_, record| {
+        let seen = observe(source.chain(), &session.secp, &record)?;
+        let due = seen.withdrawable().map(|coin| Due { coin: coin.clone(), record });
+        Ok(due.map(|due| (due, seen)))
+    })?;
+    let known: Vec<(Due, Observed)> = known.into_iter().flatten().collect();
     let mut tx = signed.unsigned_tx.clone();
     let mut spent = Vec::new();
     for input in &tx.input {
-        let found = known.iter().find(|due| due.coin.outpoint() == input.previous_output);
+        let found = known.iter().find(|(due, _)| due.coin.outpoint() == input.previous_output);
         let outpoint = input.previous_output;
-        spent.push(
-            found.ok_or_else(|| Error::failed(format!("input {outpoint} is no output of a listed stake")))?,
-        );
+        let (due, seen) =
+            found.ok_or_else(|| Error::failed(format!("input {outpoint} is no output of a listed stake")))?;
+        if !seen.state.is_withdrawable() {
+            return Err(not_yet(&due.record, seen));
+        }
+        spent.push(due);
     }
     let prevouts: Vec<_> = spent.iter().map(|due| due.coin.to_txout()).collect();
     let unsigned = tx.clone();
@@ -241,6 +250,14 @@ fn import(args: &Args, session: &Session<'_>, store: &mut Store, file: &std::pat
             .out
             .confirm(&format!("the fee of {fee} is more than a quarter of the {paid} withdrawn; go on?"))?;
     }
+    let address =
+        |output: &bitcoin::TxOut| match Address::from_script(&output.script_pubkey, session.network()) {
+            Ok(address) => address.to_string(),
+            Err(_) => output.script_pubkey.to_string(),
+        };
+    for output in &tx.output {
+        session.out.note(&format!("the withdrawal pays {} to {}", output.value, address(output)));
+    }
     guard_mainnet(session, "withdraw")?;
     send(session, store, source.chain(), &stakes, &tx)?;
     session.out.show(&Withdrawn {
@@ -249,9 +266,10 @@ fn import(args: &Args, session: &Session<'_>, store: &mut Store, file: &std::pat
         txid: tx.compute_txid(),
         value_sat: paid.to_sat(),
         fee_sat: fee.to_sat(),
-        address: None,
+        address: Some(tx.output.iter().map(address).collect::<Vec<_>>().join(", ")),
         tx: Some(serialize_hex(&tx)),
         psbt: None,
+        failed,
     });
     Ok(())
 }

@@ -22,8 +22,9 @@ pub(crate) fn create(
     let draft = draft_of(file);
     // Left by a process of the same number, killed in here.
     remove(&draft).map_err(failed)?;
-    let made = fill(&draft)
-        .map_err(|error| TrackerError::Database { file: file.to_owned(), error })
+    let made = owners(&draft)
+        .map_err(failed)
+        .and_then(|()| fill(&draft).map_err(|error| TrackerError::Database { file: file.to_owned(), error }))
         .and_then(|()| publish(&draft, file, folder).map_err(failed));
     remove(&draft).map_err(failed)?;
     made
@@ -35,6 +36,18 @@ fn draft_of(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.{count}.new", std::process::id()));
     file.with_file_name(name)
+}
+
+/// An empty file that its owner alone reads and writes (mode 0600); SQLite gives its journals the same mode.
+fn owners(draft: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(draft).map(drop)
 }
 
 fn publish(draft: &Path, file: &Path, folder: &Path) -> io::Result<()> {

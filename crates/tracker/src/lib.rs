@@ -74,4 +74,4 @@ pub use observe::{Observed, observe, resume};
 pub use record::{KeptParams, KeptSlashing, KeyOrigin, RecordError, StakeRecord};
 pub use spend::{SpendKind, classify_spend, classify_unbonding_spend};
 pub use state::{Origin, StakeState};
-pub use store::{FollowUp, FollowUpKind, LastSeen, Store};
+pub use store::{Entry, FollowUp, FollowUpKind, LastSeen, Store};

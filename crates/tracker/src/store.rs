@@ -50,6 +50,9 @@ pub struct Store {
     secp: Secp256k1<VerifyOnly>,
 }
 
+/// A stake's outpoint, and its record or why that cannot be read.
+pub type Entry = (OutPoint, Result<StakeRecord, TrackerError>);
+
 /// A later transaction of a stake, signed and kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FollowUp {
@@ -228,6 +231,23 @@ impl Store {
             .rows("SELECT record FROM stake ORDER BY id", [], |row| row.get(0))
             .map_err(|error| self.error(error))?;
         records.iter().map(|json| Ok(StakeRecord::from_json(&self.secp, json)?)).collect()
+    }
+
+    /// Every stake by its outpoint, in the order they were added, and the record of each or why it cannot be read: one
+    /// that is damaged hides no other.
+    ///
+    /// # Errors
+    ///
+    /// [`TrackerError::Damaged`], [`TrackerError::Database`] and what else reading the file brings.
+    pub fn entries(&self) -> Result<Vec<Entry>, TrackerError> {
+        let rows: Vec<(String, String)> = self
+            .rows("SELECT outpoint, record FROM stake ORDER BY id", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(|error| self.error(error))?;
+        let read = |(outpoint, json): (String, String)| {
+            let outpoint = outpoint.parse().map_err(|error| self.damaged(format!("{outpoint}: {error}")))?;
+            Ok((outpoint, StakeRecord::from_json(&self.secp, &json).map_err(TrackerError::from)))
+        };
+        rows.into_iter().map(read).collect()
     }
 
     /// Forgets a stake and everything kept about it; returns whether there was one. Its coins stay where they are.

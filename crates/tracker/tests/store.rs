@@ -242,3 +242,31 @@ fn several_writers_wait_for_each_other() {
     assert_eq!(Store::open(&file).unwrap().list().unwrap().len(), 4 * EACH as usize);
     assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
 }
+
+#[cfg(unix)]
+#[test]
+fn only_its_owner_reads_the_list() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_folder, file) = list();
+    Store::open(&file).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_damaged_record_hides_no_other() {
+    let stage = Stage::new();
+    let (_folder, file) = list();
+    let (first, second) = (full(&stage), stage.prepare(30));
+    let mut store = Store::open(&file).unwrap();
+    store.insert(&first).unwrap();
+    store.insert(&second).unwrap();
+    rusqlite::Connection::open(&file)
+        .unwrap()
+        .execute("UPDATE stake SET record = '{}' WHERE outpoint = ?1", [first.outpoint.to_string()])
+        .unwrap();
+
+    let [(damaged, Err(TrackerError::Record(_))), (whole, Ok(record))] = &store.entries().unwrap()[..] else {
+        panic!("{:?}", store.entries())
+    };
+    assert_eq!((*damaged, *whole, record), (first.outpoint, second.outpoint, &second));
+}

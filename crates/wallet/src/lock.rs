@@ -1,5 +1,6 @@
 //! Coins set aside, and why.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -101,6 +102,17 @@ impl Wallet {
             self.locks.iter().filter(|(_, held)| **held == reason).map(|(coin, _)| *coin).collect();
         self.unlock(&coins)?;
         Ok(coins)
+    }
+
+    /// The unspent coins that are locked for stakes that are not on the chain yet, by the staking outpoint.
+    pub fn pending_stakes(&self) -> BTreeMap<OutPoint, Vec<OutPoint>> {
+        let mut stakes: BTreeMap<OutPoint, Vec<OutPoint>> = BTreeMap::new();
+        for (&coin, reason) in &self.locks {
+            if let (LockReason::PendingStake(stake), Some(_)) = (reason, self.bdk.get_utxo(coin)) {
+                stakes.entry(*stake).or_default().push(coin);
+            }
+        }
+        stakes
     }
 
     /// Why a coin is locked, if it is.

@@ -231,8 +231,8 @@ impl RecoverySheet {
     ///
     /// [`WalletError::File`].
     pub fn write(&self, path: &Path) -> Result<(), WalletError> {
-        write_atomic(path, self.to_json().as_bytes(), Readers::Anyone)?;
-        write_atomic(&path.with_extension("txt"), self.to_string().as_bytes(), Readers::Anyone)
+        write_atomic(path, self.to_json().as_bytes(), Readers::Owner)?;
+        write_atomic(&path.with_extension("txt"), self.to_string().as_bytes(), Readers::Owner)
     }
 
     /// The facts the sheet was made from.

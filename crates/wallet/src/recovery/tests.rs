@@ -49,6 +49,12 @@ fn a_sheet_is_written_and_read_back() {
     let back = RecoverySheet::read(&secp, &path).unwrap();
     assert_eq!(back, sheet);
     assert_eq!(back.facts(), facts);
+    #[cfg(unix)]
+    for file in [&path, &folder.path().join("stake.txt")] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "only its owner reads {}", file.display());
+    }
     assert_eq!(back.stake(&secp).outpoint(), facts.outpoint);
     let text = std::fs::read_to_string(folder.path().join("stake.txt")).unwrap();
     for shown in [
