@@ -134,6 +134,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod equivocation;
 pub mod headers;
 
 mod error;
@@ -145,6 +146,7 @@ mod proof;
 mod rule;
 mod stake;
 mod verify;
+mod version;
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,200 @@
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bitcoin::consensus::serde::{Hex, With};
+use bitcoin::secp256k1::schnorr::Signature;
+use bitcoin::secp256k1::{Message, Secp256k1, Verification};
+use bitcoin::sighash::{Prevouts, SighashCache};
+use bitcoin::taproot::{ControlBlock, LeafVersion, TapLeafHash};
+use bitcoin::{Script, TapSighashType, Transaction, TxOut, XOnlyPublicKey};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use tapstake_crypto::ExposedKey;
+use tapstake_crypto::adaptor::{self, AdaptorSignature};
+use tapstake_params::{MAX_KEYS, Quorum};
+use tapstake_script::{ParsedLeaf, Parties};
+
+use super::{Equivocation, EvidenceError, SlashingEvidenceError, VerifiedEquivocation};
+
+/// A slashing that a provider completed, and the adaptor signatures that it decrypted for that.
+///
+/// Plain data; [`Evidence::verify`](super::Evidence::verify) judges it. The witness is checked as a node would: who
+/// takes this for a slashing on the chain has to look for it there, the key is out either way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelectiveSlashing {
+    /// The slashing transaction with its witness.
+    #[serde(with = "With::<Hex>")]
+    pub slashing_tx: Transaction,
+    /// The staking or unbonding output that it spends.
+    #[serde(with = "With::<Hex>")]
+    pub prevout: TxOut,
+    /// The provider whose key completed it.
+    pub provider: XOnlyPublicKey,
+    /// Adaptor signatures of covenant members on the slashing transaction, encrypted to that provider's key. One that
+    /// the witness completes is enough.
+    #[serde(deserialize_with = "at_most_a_committee")]
+    pub adaptor_signatures: BTreeMap<XOnlyPublicKey, AdaptorSignature>,
+}
+
+impl SelectiveSlashing {
+    pub(super) fn verify<C: Verification>(
+        &self,
+        secp: &Secp256k1<C>,
+    ) -> Result<VerifiedEquivocation, EvidenceError> {
+        let completed = Completed::read(secp, &self.slashing_tx, &self.prevout)?;
+        if completed.provider != self.provider {
+            let (claimed, found) = (self.provider, completed.provider);
+            return Err(SlashingEvidenceError::OtherProvider { claimed, found }.into());
+        }
+        let (given, members) = (self.adaptor_signatures.len(), completed.parties.covenant().keys().len());
+        if given > members {
+            return Err(SlashingEvidenceError::TooManyAdaptors { given, members }.into());
+        }
+        let key = self.extract(secp, &completed).ok_or_else(|| SlashingEvidenceError::NotExtracted {
+            given,
+            txid: self.slashing_tx.compute_txid(),
+            provider: self.provider,
+        })?;
+        let equivocation = Equivocation::Slashing {
+            staker: completed.parties.staker(),
+            spent: self.slashing_tx.input[0].previous_output,
+            txid: self.slashing_tx.compute_txid(),
+        };
+        Ok(VerifiedEquivocation::new(key, equivocation))
+    }
+
+    /// The key that turns one of the adaptor signatures into the one of its member in the witness.
+    fn extract<C: Verification>(&self, secp: &Secp256k1<C>, completed: &Completed) -> Option<ExposedKey> {
+        completed.covenant.iter().find_map(|(member, signature)| {
+            let adaptor = self.adaptor_signatures.get(member)?;
+            adaptor::verify(secp, adaptor, member, &self.provider, &completed.message).ok()?;
+            adaptor::extract(secp, adaptor, signature, &self.provider).ok()
+        })
+    }
+}
+
+/// A slashing transaction whose witness has been checked.
+pub(super) struct Completed {
+    pub(super) parties: Parties,
+    /// The one provider that signed.
+    pub(super) provider: XOnlyPublicKey,
+    /// The covenant members that signed, exactly the quorum.
+    covenant: Vec<(XOnlyPublicKey, Signature)>,
+    /// What all of them signed.
+    message: [u8; 32],
+}
+
+impl Completed {
+    /// Reads a slashing transaction from its witness: no terms have to be known, the leaf shows the parties.
+    pub(super) fn read<C: Verification>(
+        secp: &Secp256k1<C>,
+        tx: &Transaction,
+        prevout: &TxOut,
+    ) -> Result<Self, SlashingEvidenceError> {
+        let [input] = tx.input.as_slice() else {
+            return Err(SlashingEvidenceError::Inputs { inputs: tx.input.len() });
+        };
+        let items: Vec<&[u8]> = input.witness.iter().collect();
+        let [slots @ .., script, control_block] = items.as_slice() else {
+            return Err(SlashingEvidenceError::Leaf);
+        };
+        let script = Script::from_bytes(script);
+        if !commits_to(secp, prevout, script, control_block) {
+            return Err(SlashingEvidenceError::Leaf);
+        }
+        let ParsedLeaf::Slashing(parties) = ParsedLeaf::parse(script)? else {
+            return Err(SlashingEvidenceError::NotSlashing);
+        };
+        let (providers, committee) = (parties.providers().as_quorum(), parties.covenant());
+        let expected = 1 + providers.keys().len() + committee.keys().len();
+        if slots.len() != expected {
+            return Err(SlashingEvidenceError::Items { actual: slots.len() + 2, expected: expected + 2 });
+        }
+        let leaf_hash = TapLeafHash::from_script(script, LeafVersion::TapScript);
+        let message = SighashCache::new(tx)
+            .taproot_script_spend_signature_hash(
+                0,
+                &Prevouts::All(&[prevout]),
+                leaf_hash,
+                TapSighashType::Default,
+            )
+            .expect("the transaction's one input has its prevout");
+        let message: [u8; 32] = *message.as_ref();
+
+        // From the top of the stack down: the staker, the providers, the committee.
+        let mut slots = slots.iter().rev().copied();
+        let staker = Quorum::new(1, alloc::vec![parties.staker()]).expect("one of one key is a quorum");
+        signed(secp, "the staker", &staker, &mut slots, &message)?;
+        let provider = signed(secp, "the providers", providers, &mut slots, &message)?[0].0;
+        let covenant = signed(secp, "the covenant", committee, &mut slots, &message)?;
+        Ok(Completed { parties, provider, covenant, message })
+    }
+}
+
+/// Who of a group has signed: exactly its threshold, each signature in its slot, empty slots elsewhere.
+fn signed<'w, C: Verification>(
+    secp: &Secp256k1<C>,
+    name: &'static str,
+    group: &Quorum,
+    slots: &mut impl Iterator<Item = &'w [u8]>,
+    message: &[u8; 32],
+) -> Result<Vec<(XOnlyPublicKey, Signature)>, SlashingEvidenceError> {
+    let mut signed = Vec::new();
+    for (key, slot) in group.keys().iter().zip(slots) {
+        if slot.is_empty() {
+            continue;
+        }
+        let signature = Signature::from_slice(slot)
+            .ok()
+            .filter(|signature| secp.verify_schnorr(signature, &Message::from_digest(*message), key).is_ok());
+        signed.push((*key, signature.ok_or(SlashingEvidenceError::Signature { key: *key })?));
+    }
+    let (given, needed) = (signed.len(), group.threshold());
+    if given != needed {
+        return Err(SlashingEvidenceError::Signatures { group: name, given, needed });
+    }
+    Ok(signed)
+}
+
+/// Whether the output commits to a tapscript leaf (BIP-0341). An annex is no control block and is refused as one.
+fn commits_to<C: Verification>(
+    secp: &Secp256k1<C>,
+    prevout: &TxOut,
+    script: &Script,
+    control_block: &[u8],
+) -> bool {
+    let output = &prevout.script_pubkey;
+    let Ok(control_block) = ControlBlock::decode(control_block) else { return false };
+    output.is_p2tr()
+        && control_block.leaf_version == LeafVersion::TapScript
+        && XOnlyPublicKey::from_slice(&output.as_bytes()[2..])
+            .is_ok_and(|key| control_block.verify_taproot_commitment(secp, key, script))
+}
+
+fn at_most_a_committee<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<XOnlyPublicKey, AdaptorSignature>, D::Error> {
+    struct Signatures;
+
+    impl<'de> Visitor<'de> for Signatures {
+        type Value = BTreeMap<XOnlyPublicKey, AdaptorSignature>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "adaptor signatures of at most {MAX_KEYS} members, each named once")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut signatures = BTreeMap::new();
+            while let Some((key, signature)) = map.next_entry()? {
+                if signatures.len() == MAX_KEYS || signatures.insert(key, signature).is_some() {
+                    return Err(serde::de::Error::invalid_length(signatures.len() + 1, &self));
+                }
+            }
+            Ok(signatures)
+        }
+    }
+
+    deserializer.deserialize_map(Signatures)
+}
