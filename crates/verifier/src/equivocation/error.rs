@@ -12,7 +12,7 @@ use super::MAX_SERVICE_LENGTH;
 pub enum VoteError {
     /// The service's name is empty, too long or not printable.
     #[error(
-        "vote: a service's name has 1 to {MAX_SERVICE_LENGTH} printable ASCII characters, not these {length} bytes"
+        "vote: a service's name has 1 to {MAX_SERVICE_LENGTH} printable ASCII characters without blanks, not these {length} bytes"
     )]
     Service {
         /// Its length.

@@ -18,11 +18,11 @@
 //!
 //! let secp = Secp256k1::new();
 //! let provider = Keypair::from_seckey_slice(&secp, &[5; 32])?;
-//! let randomness = eots::randomness(&secp, &Seed::new([6; 32]), b"a service", 1000);
+//! let randomness = eots::randomness(&secp, &Seed::new([6; 32]), b"a-service", 1000);
 //! let vote = |block_hash| {
 //!     let vote = Vote { height: 1000, block_hash };
 //!     SignedVote {
-//!         service: "a service".into(),
+//!         service: "a-service".into(),
 //!         provider: provider.x_only_public_key().0,
 //!         vote,
 //!         public_randomness: randomness.public(),
@@ -33,7 +33,7 @@
 //! let evidence = Evidence::TwoVotes(Box::new([vote([1; 32]), vote([2; 32])]));
 //! let equivocation = evidence.verify(&secp)?;
 //! assert_eq!(equivocation.provider(), provider.x_only_public_key().0);
-//! assert_eq!(equivocation.exposed_key().keypair(&secp).x_only_public_key(), provider.x_only_public_key());
+//! assert_eq!(equivocation.exposed_key().public_key(), provider.x_only_public_key().0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -5,6 +5,7 @@ use bitcoin::hashes::{Hash, sha256};
 use bitcoin::secp256k1::{Secp256k1, Verification};
 use serde::{Deserialize, Serialize};
 use tapstake_crypto::eots::{self, CommitmentProof, EotsSignature, PublicRandomness, SignedCommitment, Vote};
+use tapstake_crypto::pop::Context;
 
 use super::VoteError;
 use crate::version::FileVersion;
@@ -13,7 +14,7 @@ use crate::version::FileVersion;
 pub const VOTE_VERSION: u16 = 1;
 
 /// The most bytes of a service's name.
-pub const MAX_SERVICE_LENGTH: usize = 64;
+pub const MAX_SERVICE_LENGTH: usize = Context::MAX_SERVICE;
 
 /// A provider's signature on a block of a service's chain: what `tapstake provider vote` writes.
 ///
@@ -24,7 +25,7 @@ pub const MAX_SERVICE_LENGTH: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Fields", into = "Fields")]
 pub struct SignedVote {
-    /// The secured network that the vote is for: 1 to 64 printable ASCII characters.
+    /// The secured network that the vote is for: 1 to 64 printable ASCII characters without blanks.
     pub service: String,
     /// The provider's key.
     pub provider: XOnlyPublicKey,
@@ -66,10 +67,11 @@ impl SignedVote {
     }
 }
 
-/// A name that prints as it is, in terminals and logs too.
+/// The names that a proof of possession takes too: they print as they are, in terminals and logs.
 fn check_service(service: &str) -> Result<(), VoteError> {
-    let printable = service.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    if service.is_empty() || service.len() > MAX_SERVICE_LENGTH || !printable {
+    let allowed = (1..=MAX_SERVICE_LENGTH).contains(&service.len())
+        && service.bytes().all(|byte| byte.is_ascii_graphic());
+    if !allowed {
         return Err(VoteError::Service { length: service.len() });
     }
     Ok(())
