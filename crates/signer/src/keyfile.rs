@@ -142,8 +142,8 @@ pub fn read_any(path: &Path, passphrase: &Passphrase) -> Result<(KeyUse, SecretB
         return Err(damaged(&format!("longer than {MAX_BYTES} bytes")));
     }
 
-    let decryptor =
-        Decryptor::new(bytes.as_slice()).map_err(|_| damaged("it is no age file, or its header is cut off"))?;
+    let decryptor = Decryptor::new(bytes.as_slice())
+        .map_err(|_| damaged("it is no age file, or its header is cut off"))?;
     if !decryptor.is_scrypt() {
         return Err(KeyFileError::NoPassphrase(path.to_owned()));
     }

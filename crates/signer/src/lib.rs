@@ -3,3 +3,4 @@
 
 mod durable;
 pub mod keyfile;
+pub mod provider;

@@ -1,0 +1,40 @@
+//! One process at a time.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::ProviderError;
+
+/// An exclusive lock on a file beside what it guards, given back when dropped.
+///
+/// The operating system holds it for the process, so that not even `kill -9` leaves it behind; the file itself stays and means
+/// nothing.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    pub(super) fn take(path: PathBuf) -> Result<Self, ProviderError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(0o600);
+        }
+        let file = options.open(&path).map_err(|error| ProviderError::Io { path: path.clone(), error })?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(ProviderError::Locked { path }),
+            Err(TryLockError::Error(error)) => Err(ProviderError::Io { path, error }),
+        }
+    }
+
+    /// The lock file of a marker: copies of a folder share the marker, and so the lock.
+    pub(super) fn of_marker(marker: &Path) -> PathBuf {
+        let mut name = marker.file_name().unwrap_or_default().to_owned();
+        name.push(".lock");
+        marker.with_file_name(name)
+    }
+}
