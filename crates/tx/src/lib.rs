@@ -51,8 +51,12 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod bump;
 mod coin;
+pub mod delegation;
+mod expansion;
 mod fee;
+mod fee_rates;
 pub mod inspect;
 pub mod psbt;
 mod shape;
@@ -62,8 +66,11 @@ mod staking;
 mod unbonding;
 mod withdrawal;
 
+pub use bump::{CpfpError, ReplacedError, check_not_replaced, cpfp_child_fee};
 pub use coin::{Coin, Slashable, Stake};
+pub use expansion::{ExpansionError, ExpansionTx, Funding};
 pub use fee::{FeeRateError, MAX_FEE_RATE, MIN_FEE_RATE, check_fee_rate};
+pub use fee_rates::{BelowMinimum, PresignedFee, PresignedFeeRates};
 pub use inspect::{Inspection, inspect};
 pub use shape::ShapeError;
 pub use slashing::{SlashingError, SlashingTx};

@@ -221,6 +221,11 @@ impl<'a> LeafSpend<'a> {
         for (key, signature) in signatures {
             self.verify(secp, key, signature)?;
         }
+        self.assemble(signatures)
+    }
+
+    /// As [`LeafSpend::witness`], of signatures that are verified already.
+    pub(crate) fn assemble(&self, signatures: &Signatures) -> Result<Witness, WitnessError> {
         let mut slots: Vec<Option<&Signature>> = Vec::new();
         for group in self.leaf.signers() {
             let mut missing = group.threshold();

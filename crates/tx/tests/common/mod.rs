@@ -1,6 +1,8 @@
 //! A stake with everybody's keys, and the judgement of Bitcoin's own consensus code.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod delegation;
+
 use bitcoin::consensus::serialize;
 use bitcoin::hashes::Hash;
 use bitcoin::key::{Keypair, Secp256k1};
