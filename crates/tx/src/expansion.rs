@@ -275,11 +275,7 @@ fn check_terms(previous: &Stake, stake: &Stake) -> Result<(), ExpansionError> {
 }
 
 /// Which locking output of a stake under the same terms `prevout` is, if it is one.
-pub(crate) fn output_of<C: Verification>(
-    secp: &Secp256k1<C>,
-    stake: &Stake,
-    prevout: &TxOut,
-) -> Option<OutputKind> {
+fn output_of<C: Verification>(secp: &Secp256k1<C>, stake: &Stake, prevout: &TxOut) -> Option<OutputKind> {
     let script = &prevout.script_pubkey;
     if script == stake.coin().output.script_pubkey() {
         return Some(OutputKind::Staking);

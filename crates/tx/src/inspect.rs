@@ -226,7 +226,7 @@ fn judge(
         return (Kind::Slashing, shape_fault(tx, 2, right_version, true));
     }
     match takes(LeafName::Unbonding) {
-        Some(0) if inputs.len() == 2 => return (Kind::Expansion, None),
+        Some(0) if inputs.len() == 2 => return (Kind::Expansion, expansion_fault(tx, inputs)),
         Some(_) => return (Kind::Unbonding, shape_fault(tx, 1, tx.version == Version::TWO, false)),
         None => {}
     }
@@ -247,6 +247,20 @@ fn shape_fault(tx: &Transaction, outputs: usize, right_version: bool, any_of_two
     // Whatever it spends is what it was made to spend.
     let outpoint = tx.input.first()?.previous_output;
     shape::check(tx, outpoint, outputs).err().map(|error| error.to_string())
+}
+
+/// What an expansion shows of itself. Its new staking output it does not: the leaf names no providers.
+fn expansion_fault(tx: &Transaction, inputs: &[InspectedInput]) -> Option<String> {
+    let fault = if !tx.input[0].script_sig.is_empty() {
+        "script_sig of input 0 is not empty"
+    } else if inputs[1].leaf.is_some() {
+        "input 1 spends an output of a stake, where the funding of an expansion never was one"
+    } else if !tx.output.iter().any(|output| output.script_pubkey.is_p2tr()) {
+        "no output is Taproot, as a new staking output is"
+    } else {
+        return None;
+    };
+    Some(fault.to_string())
 }
 
 fn withdrawal_fault(tx: &Transaction, inputs: &[InspectedInput]) -> Option<String> {

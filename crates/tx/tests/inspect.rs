@@ -143,7 +143,21 @@ fn two_inputs_of_which_the_first_unbonds_are_an_expansion() {
     let world = world(1, (3, 5));
     let mut tx = unbonded(&world);
     tx.input.push(spending(outpoint(1), vec![]).input[0].clone());
-    assert_eq!(inspected(&world, &tx).kind, Kind::Expansion);
+    let facts = inspected(&world, &tx);
+    assert_eq!((facts.kind, facts.fault), (Kind::Expansion, None));
+
+    // Faults that it shows by itself.
+    let fault = |tx: &Transaction| inspected(&world, tx).fault.unwrap();
+    let mut by_a_stake = tx.clone();
+    by_a_stake.input[1].witness = tx.input[0].witness.clone();
+    assert!(fault(&by_a_stake).contains("input 1 spends an output of a stake"));
+    let mut elsewhere = tx.clone();
+    elsewhere.output[0].script_pubkey = bitcoin::ScriptBuf::new_op_return([]);
+    assert!(fault(&elsewhere).contains("no output is Taproot"));
+    let mut with_script_sig = tx.clone();
+    with_script_sig.input[0].script_sig = bitcoin::ScriptBuf::from_bytes(vec![0x51]);
+    assert!(fault(&with_script_sig).contains("script_sig of input 0"));
+
     tx.input.swap(0, 1);
     let facts = inspected(&world, &tx);
     assert_eq!((facts.kind, facts.fault.as_deref()), (Kind::Unbonding, Some("2 inputs instead of 1")));

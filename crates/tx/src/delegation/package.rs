@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use bitcoin::policy::MAX_STANDARD_TX_WEIGHT;
 use bitcoin::secp256k1::schnorr::Signature;
 use bitcoin::secp256k1::{Message, Secp256k1, Verification};
-use bitcoin::{Amount, Network, OutPoint, TxOut, XOnlyPublicKey};
+use bitcoin::{Amount, Network, OutPoint, Script, TxOut, XOnlyPublicKey};
 use serde::{Deserialize, Serialize};
 use tapstake_params::{Schedule, StakingParams, Timelock};
 use tapstake_script::{Providers, StakeTerms, TermsError, find_output_with_value};
@@ -12,7 +12,8 @@ use tapstake_script::{Providers, StakeTerms, TermsError, find_output_with_value}
 use super::check::{self, Presigned, Proven, SignatureCheck};
 use super::{CheckedDelegation, Delegation, DelegationError, DelegationParts, SignedTx, StakingTx, json};
 use crate::coin::Stake;
-use crate::expansion::{ExpansionTx, output_of, sum};
+use crate::expansion::{ExpansionTx, sum};
+use crate::inspect::OutputKind;
 use crate::staking::check_txid_final;
 
 /// The delegation file: a staking transaction that is not sent yet, and what its staker and its committee have signed on top of
@@ -99,6 +100,39 @@ impl DelegationPackage {
             expansion.staker = None;
         }
         self
+    }
+
+    /// Refuses funding by a staking or unbonding output of the same staker and providers, under any version of the
+    /// parameters, with the timelock of this stake or the shortest or longest of that version. For committee members, who do
+    /// not sign for stakes on top of stakes but by an expansion; beyond this they have their records to go by.
+    ///
+    /// # Errors
+    ///
+    /// [`DelegationError::FundingIsStake`] names the input, [`DelegationError::Terms`] a key with two roles.
+    pub fn check_funding<C: Verification>(
+        &self,
+        secp: &Secp256k1<C>,
+        schedule: &Schedule,
+    ) -> Result<(), DelegationError> {
+        let old_stake = usize::from(self.expansion.is_some());
+        let funding = || self.prevouts.iter().enumerate().skip(old_stake);
+        if !funding().any(|(_, prevout)| prevout.script_pubkey.is_p2tr()) {
+            return Ok(());
+        }
+        let refuse = |script: &Script, kind| match funding().find(|(_, it)| *it.script_pubkey == *script) {
+            Some((input, _)) => Err(DelegationError::FundingIsStake { input, kind }),
+            None => Ok(()),
+        };
+        for params in schedule.versions() {
+            let mut terms = self.terms(params)?;
+            refuse(terms.unbonding_output(secp).script_pubkey(), OutputKind::Unbonding)?;
+            let times = [self.staking_time, params.min_staking_time, params.max_staking_time];
+            for time in BTreeSet::from(times) {
+                terms.staking_time = time;
+                refuse(terms.staking_output(secp).script_pubkey(), OutputKind::Staking)?;
+            }
+        }
+        Ok(())
     }
 
     /// Judges everything in it by the parameters of its version and says how far it is.
@@ -206,22 +240,22 @@ impl Core {
         if actual != package.vout {
             return Err(DelegationError::Vout { actual, expected: package.vout });
         }
-        check_staking_tx(secp, &stake, package)?;
+        check_staking_tx(&stake, package)?;
         let expanded = match (&package.expansion, previous) {
             (Some(part), Some(params)) => Some(Expanded::check(secp, params, &stake, package, part)?),
             _ => None,
         };
         let presigned = Presigned::check(secp, params, &stake, &package.parts)?;
+        // The old stake that an expansion spends is checked with it.
+        if expanded.is_none() {
+            check_funding(&stake, &presigned, &package.prevouts)?;
+        }
         Ok(Core { stake, presigned, expanded })
     }
 }
 
 /// The rules of any staking transaction that others are signed on.
-fn check_staking_tx<C: Verification>(
-    secp: &Secp256k1<C>,
-    stake: &Stake,
-    package: &DelegationPackage,
-) -> Result<(), DelegationError> {
+fn check_staking_tx(stake: &Stake, package: &DelegationPackage) -> Result<(), DelegationError> {
     let (tx, prevouts) = (package.staking_tx.unsigned(), &package.prevouts);
     if tx.input.is_empty() || tx.is_coinbase() {
         return Err(DelegationError::NoInputs { txid: stake.outpoint().txid });
@@ -235,17 +269,23 @@ fn check_staking_tx<C: Verification>(
     if weight > u64::from(MAX_STANDARD_TX_WEIGHT) {
         return Err(DelegationError::Weight { weight });
     }
-    // The old stake that an expansion spends is checked with it.
-    if package.expansion.is_none() {
-        for (input, prevout) in prevouts.iter().enumerate() {
-            if let Some(kind) = output_of(secp, stake, prevout) {
-                return Err(DelegationError::FundingIsStake { input, kind });
-            }
-        }
-    }
     let (inputs, outputs) = (sum(prevouts), sum(&tx.output));
     if outputs > inputs {
         return Err(DelegationError::Overspent { inputs, outputs });
+    }
+    Ok(())
+}
+
+/// Refuses funding by an output that has the script of this very stake, or of its unbonding.
+fn check_funding(stake: &Stake, presigned: &Presigned, prevouts: &[TxOut]) -> Result<(), DelegationError> {
+    let scripts = [
+        (OutputKind::Staking, stake.coin().output.script_pubkey()),
+        (OutputKind::Unbonding, presigned.unbonding.coin().output.script_pubkey()),
+    ];
+    for (input, prevout) in prevouts.iter().enumerate() {
+        if let Some((kind, _)) = scripts.iter().find(|(_, script)| **script == prevout.script_pubkey) {
+            return Err(DelegationError::FundingIsStake { input, kind: *kind });
+        }
     }
     Ok(())
 }
