@@ -103,5 +103,6 @@ fn assemble(
         header: found.header,
         inclusion: InclusionProof::new(found.tx, found.branch, found.coinbase, found.coinbase_branch),
         own_headers: None,
+        delegation: None,
     })
 }

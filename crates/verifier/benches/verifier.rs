@@ -148,6 +148,7 @@ fn world() -> World {
         header,
         inclusion: InclusionProof::new(stake, branch(1000), coinbase, branch(0)),
         own_headers: None,
+        delegation: None,
     };
     World { schedule, policy: Policy::new(Depth::Confirmations(1)), chain, proof }
 }

@@ -1,8 +1,11 @@
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
-use bitcoin::{BlockHash, Network, Work};
+use bitcoin::{BlockHash, Network, Work, XOnlyPublicKey};
+use tapstake_crypto::pop::{Context, PossessionForm};
 use tapstake_params::{BoundsError, Height, ScheduleError};
 use tapstake_script::{FindError, OpReturnError, TermsError};
+use tapstake_tx::delegation::{DelegationError, SignedTx};
 
 use crate::headers::{DeepReorganisation, HeaderError};
 use crate::policy::Depth;
@@ -153,6 +156,52 @@ pub enum VerifyError {
         /// The last height whose stakes count.
         cap: Height,
     },
+    /// The proof carries no delegation.
+    #[error("proof carries no delegation: nothing shows that the stake can be slashed")]
+    NoDelegation,
+    /// A rule that everything signed in advance has to keep.
+    #[error(transparent)]
+    Delegation(#[from] DelegationError),
+    /// A form of the proof of possession that the policy does not take.
+    #[error("proof of possession of the form {form}: the policy takes {}", list(accepted))]
+    PossessionForm {
+        /// Its form.
+        form: PossessionForm,
+        /// The forms that the policy takes.
+        accepted: Vec<PossessionForm>,
+    },
+    /// The proof of possession names another service or network than the policy.
+    #[error("proof of possession names {}, the policy asks for {}", context_name(found.as_ref()), context_name(expected.as_ref()))]
+    PossessionContext {
+        /// What it names.
+        found: Option<Context>,
+        /// What the policy asks for.
+        expected: Option<Context>,
+    },
+    /// The service knows none of the providers.
+    #[error("none of the stake's providers is known to the service: {}", list(providers))]
+    UnknownProviders {
+        /// The stake's providers.
+        providers: Vec<XOnlyPublicKey>,
+    },
+    /// A provider of the stake is slashed.
+    #[error("provider {provider} is slashed")]
+    SlashedProvider {
+        /// The provider.
+        provider: XOnlyPublicKey,
+    },
+}
+
+fn list<T: ToString>(entries: &[T]) -> String {
+    let entries: Vec<String> = entries.iter().map(ToString::to_string).collect();
+    if entries.is_empty() { "none".into() } else { entries.join(", ") }
+}
+
+fn context_name(context: Option<&Context>) -> String {
+    match context {
+        None => "the account alone".into(),
+        Some(context) => alloc::format!("service {} on {}", context.service(), context.network()),
+    }
 }
 
 fn or_nothing(hash: Option<BlockHash>) -> String {
@@ -191,6 +240,32 @@ impl VerifyError {
             | VerifyError::NoPhase1 { .. }
             | VerifyError::Phase1Mismatch { .. } => Rule::Phase1Data,
             VerifyError::Schedule(_) | VerifyError::Bounds(_) | VerifyError::Cap { .. } => Rule::Bounds,
+            VerifyError::NoDelegation => Rule::Delegation,
+            VerifyError::Delegation(error) => delegation_rule(error),
+            VerifyError::PossessionForm { .. } => Rule::PossessionForm,
+            VerifyError::PossessionContext { .. } => Rule::PossessionContext,
+            VerifyError::UnknownProviders { .. } => Rule::KnownProvider,
+            VerifyError::SlashedProvider { .. } => Rule::SlashedProvider,
         }
+    }
+}
+
+const fn delegation_rule(error: &DelegationError) -> Rule {
+    match error {
+        DelegationError::Unbonding(_) | DelegationError::UnexpectedWitness { tx: SignedTx::Unbonding } => {
+            Rule::UnbondingTx
+        }
+        DelegationError::Slashing { .. }
+        | DelegationError::NoSlashing { .. }
+        | DelegationError::UnexpectedWitness { .. } => Rule::SlashingTx,
+        DelegationError::StakerMissing | DelegationError::StakerSignature { .. } => Rule::StakerSignature,
+        DelegationError::UnknownMember { .. }
+        | DelegationError::CovenantSignature { .. }
+        | DelegationError::AdaptorSignature { .. }
+        | DelegationError::AdaptorCount { .. } => Rule::CovenantSignature,
+        DelegationError::Quorum { .. } => Rule::CovenantQuorum,
+        DelegationError::PossessionMissing | DelegationError::Possession(_) => Rule::Possession,
+        // The rest is about building and sending delegations.
+        _ => Rule::Delegation,
     }
 }

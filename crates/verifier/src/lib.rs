@@ -100,6 +100,7 @@
 //! #             header: headers[1],
 //! #             inclusion: InclusionProof::new(stake, branch(1), coinbase, branch(0)),
 //! #             own_headers: None,
+//! #             delegation: None,
 //! #         };
 //! #         (headers, proof.to_bytes())
 //! #     }
@@ -144,6 +145,7 @@ mod merkle;
 mod policy;
 mod proof;
 mod rule;
+mod slashable;
 mod stake;
 mod verify;
 mod version;
@@ -155,7 +157,10 @@ pub use error::VerifyError;
 pub use included::{Expired, IncludedStake, Status, active, expiry};
 pub use inclusion::{InclusionError, InclusionProof, Part};
 pub use merkle::{MAX_DEPTH, MerkleBranch, MerkleError};
-pub use policy::{Depth, Policy};
+pub use policy::{Depth, Policy, ServicePolicy};
 pub use proof::{Claim, DecodeError, MAGIC, OwnHeaders, ProofVersion, Registration, StakeProof, VERSION};
 pub use rule::Rule;
+pub use slashable::{
+    VerifiedStake, verify_slashable, verify_slashable_in_trusted_block, verify_slashable_with_own_headers,
+};
 pub use verify::{verify, verify_in_trusted_block, verify_with_own_headers};

@@ -1,6 +1,9 @@
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::fmt;
 
-use bitcoin::Work;
+use bitcoin::{Work, XOnlyPublicKey};
+use tapstake_crypto::pop::{Context, PossessionForm};
 use tapstake_params::Height;
 
 /// What a service asks of a proof beyond the rules that are the same for everybody.
@@ -32,6 +35,46 @@ pub struct Policy {
     /// The clock, in seconds since 1970, that headers brought by a proof may be at most two hours ahead of;
     /// without one there is no such rule.
     pub now: Option<u32>,
+}
+
+/// What a service asks of a stake that it counts or pays for.
+///
+/// ```
+/// use tapstake_verifier::{Depth, Policy, ServicePolicy};
+///
+/// let provider = "c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5".parse()?;
+/// let policy = ServicePolicy::new(Policy::new(Depth::Confirmations(10)), [provider]);
+/// assert!(policy.slashed_providers.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePolicy {
+    /// What it asks of any stake on Bitcoin.
+    pub stake: Policy,
+    /// The providers that vote for the service (rule 17): a stake needs one of them at least.
+    pub providers: BTreeSet<XOnlyPublicKey>,
+    /// Providers that are slashed, for whichever service (rule 17): no stake may have one of them, for anyone can slash
+    /// it.
+    pub slashed_providers: BTreeSet<XOnlyPublicKey>,
+    /// The forms of a proof of possession that it takes (rule 16).
+    pub possession_forms: Vec<PossessionForm>,
+    /// What the proof of possession must name beside the account (rule 16): service and network, exactly these; or, with
+    /// `None`, nothing.
+    pub possession_context: Option<Context>,
+}
+
+impl ServicePolicy {
+    /// A policy for stakes of these providers that takes proofs of possession of every form that name the account alone, as
+    /// deployed stakes have them.
+    pub fn new(stake: Policy, providers: impl IntoIterator<Item = XOnlyPublicKey>) -> Self {
+        ServicePolicy {
+            stake,
+            providers: providers.into_iter().collect(),
+            slashed_providers: BTreeSet::new(),
+            possession_forms: PossessionForm::ALL.to_vec(),
+            possession_context: None,
+        }
+    }
 }
 
 /// How deep a block must lie.

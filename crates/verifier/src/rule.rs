@@ -2,8 +2,8 @@ use core::fmt;
 
 /// A rule of verification, by the number it has in `docs/proof-format.md` and a stable name.
 ///
-/// Every rejection belongs to exactly one rule. Rules 15 to 17 (the delegation's signatures and its
-/// providers) are no part of an [`IncludedStake`](crate::IncludedStake) and therefore not listed.
+/// Every rejection belongs to exactly one rule. Rules 15 to 17 make a [`VerifiedStake`](crate::VerifiedStake) of an
+/// [`IncludedStake`](crate::IncludedStake).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Rule {
@@ -62,6 +62,29 @@ pub enum Rule {
     /// 14: a claimed registration height is at most the policy's gap below the inclusion, and the registration is
     /// of the kind the policy takes.
     Registration,
+    /// 15: the proof carries what is signed in advance.
+    Delegation,
+    /// 15: the unbonding transaction is the one that the parameters ask for.
+    UnbondingTx,
+    /// 15: both slashing transactions take, pay and refund what the parameters ask for.
+    SlashingTx,
+    /// 15: the staker has signed both slashing transactions.
+    StakerSignature,
+    /// 15: every covenant signature is by a member and verifies; those on slashings are adaptor signatures for every
+    /// provider.
+    CovenantSignature,
+    /// 15: a quorum of the covenant has signed all three transactions.
+    CovenantQuorum,
+    /// 16: the staker has proven possession of the staker's key.
+    Possession,
+    /// 16: the proof of possession has a form that the policy takes.
+    PossessionForm,
+    /// 16: the proof of possession names the service and network that the policy asks for, or none if it asks for none.
+    PossessionContext,
+    /// 17: one provider at least is known to the service.
+    KnownProvider,
+    /// 17: no provider is slashed.
+    SlashedProvider,
     /// 18: the stake is active at the tip.
     Active,
 }
@@ -84,6 +107,14 @@ impl Rule {
             Rule::Confirmations => 12,
             Rule::StakeNotCoinbase | Rule::StakingOutput | Rule::Phase1Data => 13,
             Rule::Bounds | Rule::Registration => 14,
+            Rule::Delegation
+            | Rule::UnbondingTx
+            | Rule::SlashingTx
+            | Rule::StakerSignature
+            | Rule::CovenantSignature
+            | Rule::CovenantQuorum => 15,
+            Rule::Possession | Rule::PossessionForm | Rule::PossessionContext => 16,
+            Rule::KnownProvider | Rule::SlashedProvider => 17,
             Rule::Active => 18,
         }
     }
@@ -118,6 +149,17 @@ impl Rule {
             Rule::Phase1Data => "phase-1-data",
             Rule::Bounds => "bounds",
             Rule::Registration => "registration",
+            Rule::Delegation => "delegation",
+            Rule::UnbondingTx => "unbonding-tx",
+            Rule::SlashingTx => "slashing-tx",
+            Rule::StakerSignature => "staker-signature",
+            Rule::CovenantSignature => "covenant-signature",
+            Rule::CovenantQuorum => "covenant-quorum",
+            Rule::Possession => "possession",
+            Rule::PossessionForm => "possession-form",
+            Rule::PossessionContext => "possession-context",
+            Rule::KnownProvider => "known-provider",
+            Rule::SlashedProvider => "slashed-provider",
             Rule::Active => "active",
         }
     }

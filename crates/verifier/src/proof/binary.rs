@@ -8,8 +8,9 @@ use bitcoin::p2p::Magic;
 use bitcoin::{Network, Transaction, TxMerkleNode, XOnlyPublicKey};
 use tapstake_params::{Height, Timelock, TimelockError};
 use tapstake_script::{Providers, TermsError};
+use tapstake_tx::delegation::{DelegationParts, PackageDecodeError};
 
-use super::{Claim, OwnHeaders, Registration, StakeProof, VERSION};
+use super::{Claim, OwnHeaders, Registration, StakeProof, WITHOUT_DELEGATION};
 use crate::{InclusionProof, MerkleBranch, MerkleError, Rule};
 
 /// The first four bytes of a proof: "tspf".
@@ -27,12 +28,18 @@ pub enum DecodeError {
     #[error("no stake proof: it does not begin with \"tspf\"")]
     Magic,
     /// A proof of another version.
-    #[error("stake proof of version {found}: this program reads version {known}")]
+    #[error("stake proof of version {found}: this program reads versions 1 to {known}")]
     Version {
         /// The proof's version.
         found: u32,
-        /// The version that this crate reads.
+        /// The newest version that this crate reads.
         known: u16,
+    },
+    /// A proof of version 1 with a delegation, or of version 2 without.
+    #[error("stake proof of version {version}: version 2 carries a delegation, version 1 does not")]
+    NotItsVersion {
+        /// The proof's version.
+        version: u32,
     },
     /// The bytes end too early.
     #[error("stake proof is truncated in {field}")]
@@ -96,6 +103,9 @@ pub enum DecodeError {
         /// The field.
         field: &'static str,
     },
+    /// The delegation does not decode.
+    #[error("delegation: {0}")]
+    Delegation(#[from] PackageDecodeError),
     /// The same proof has another encoding, which is the only one.
     #[error("stake proof is not in its one encoding: keys out of order, or a length longer than needed")]
     NotCanonical,
@@ -116,7 +126,7 @@ impl StakeProof {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(MAGIC);
-        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(self.version().to_le_bytes());
         bytes.extend(self.network.magic().to_bytes());
         bytes.extend(self.vout.to_le_bytes());
         bytes.extend(self.claim.staker.serialize());
@@ -147,6 +157,9 @@ impl StakeProof {
                 bytes.extend(count.to_le_bytes());
                 own.headers.iter().for_each(|header| bytes.extend(serialize(header)));
             }
+        }
+        if let Some(delegation) = &self.delegation {
+            delegation.encode(&mut bytes);
         }
         bytes
     }
@@ -196,6 +209,10 @@ impl StakeProof {
             }
             tag => return Err(DecodeError::Tag { field: "headers", tag }),
         };
+        let delegation = match version {
+            WITHOUT_DELEGATION => None,
+            _ => Some(DelegationParts::decode(&mut reader.rest)?),
+        };
         if !reader.rest.is_empty() {
             return Err(DecodeError::Trailing { count: reader.rest.len() });
         }
@@ -207,6 +224,7 @@ impl StakeProof {
             header,
             inclusion: InclusionProof::new(tx, branch, coinbase, coinbase_branch),
             own_headers,
+            delegation,
         };
         if proof.to_bytes() != bytes {
             return Err(DecodeError::NotCanonical);

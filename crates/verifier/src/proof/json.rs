@@ -7,8 +7,9 @@ use bitcoin::{Network, Transaction, XOnlyPublicKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tapstake_params::{Height, Timelock};
 use tapstake_script::Providers;
+use tapstake_tx::delegation::DelegationParts;
 
-use super::{Claim, DecodeError, OwnHeaders, Registration, StakeProof, VERSION, binary};
+use super::{Claim, DecodeError, OwnHeaders, Registration, StakeProof, VERSION, WITHOUT_DELEGATION, binary};
 use crate::{InclusionProof, MerkleBranch};
 
 /// The fields of a proof as JSON has them.
@@ -16,7 +17,7 @@ use crate::{InclusionProof, MerkleBranch};
 #[serde(deny_unknown_fields)]
 pub(super) struct Fields {
     // First in the file, so that a newer version is what its reader is told about.
-    version: KnownVersion,
+    version: NamedVersion,
     network: Network,
     vout: u32,
     staker: XOnlyPublicKey,
@@ -31,6 +32,8 @@ pub(super) struct Fields {
     coinbase_branch: MerkleBranch,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     headers: Option<HeaderFields>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delegation: Option<DelegationParts>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,9 +45,11 @@ struct HeaderFields {
 
 impl From<StakeProof> for Fields {
     fn from(proof: StakeProof) -> Self {
-        let StakeProof { network, vout, claim, inclusion_height, header, inclusion, own_headers } = proof;
+        let version = NamedVersion(proof.version().into());
+        let StakeProof { network, vout, claim, inclusion_height, header, inclusion, own_headers, delegation } =
+            proof;
         Fields {
-            version: KnownVersion,
+            version,
             network,
             vout,
             staker: claim.staker,
@@ -61,6 +66,7 @@ impl From<StakeProof> for Fields {
                 start_height: own.start_height,
                 headers: own.headers.into_iter().map(Hex).collect(),
             }),
+            delegation,
         }
     }
 }
@@ -71,7 +77,7 @@ impl TryFrom<Fields> for StakeProof {
     fn try_from(fields: Fields) -> Result<Self, Self::Error> {
         let tx = binary::refuse_witness(fields.transaction.0, "transaction")?;
         let coinbase = binary::refuse_witness(fields.coinbase.0, "coinbase")?;
-        Ok(StakeProof {
+        let proof = StakeProof {
             network: fields.network,
             vout: fields.vout,
             claim: Claim {
@@ -87,7 +93,12 @@ impl TryFrom<Fields> for StakeProof {
                 start_height: own.start_height,
                 headers: own.headers.into_iter().map(|header| header.0).collect(),
             }),
-        })
+            delegation: fields.delegation,
+        };
+        if fields.version.0 != u32::from(proof.version()) {
+            return Err(DecodeError::NotItsVersion { version: fields.version.0 });
+        }
+        Ok(proof)
     }
 }
 
@@ -107,19 +118,20 @@ impl<'de, T: bitcoin::consensus::Decodable> Deserialize<'de> for Hex<T> {
     }
 }
 
-/// Reads as [`VERSION`] and nothing else.
-struct KnownVersion;
+/// A version that this crate reads.
+struct NamedVersion(u32);
 
-impl Serialize for KnownVersion {
+impl Serialize for NamedVersion {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u16(VERSION)
+        serializer.serialize_u32(self.0)
     }
 }
 
-impl<'de> Deserialize<'de> for KnownVersion {
+impl<'de> Deserialize<'de> for NamedVersion {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let version = u32::deserialize(deserializer)?;
-        ProofVersion { version }.check().map(|()| KnownVersion).map_err(serde::de::Error::custom)
+        ProofVersion { version }.check().map_err(serde::de::Error::custom)?;
+        Ok(NamedVersion(version))
     }
 }
 
@@ -139,7 +151,7 @@ impl ProofVersion {
     ///
     /// [`DecodeError::Version`] names both.
     pub const fn check(self) -> Result<(), DecodeError> {
-        if self.version == VERSION as u32 {
+        if WITHOUT_DELEGATION as u32 <= self.version && self.version <= VERSION as u32 {
             return Ok(());
         }
         Err(DecodeError::Version { found: self.version, known: VERSION })

@@ -10,16 +10,22 @@ use bitcoin::{BlockHash, Network, XOnlyPublicKey};
 use serde::{Deserialize, Serialize};
 use tapstake_params::{Height, Timelock};
 use tapstake_script::Providers;
+use tapstake_tx::delegation::DelegationParts;
 
 pub use binary::{DecodeError, MAGIC};
 pub use json::ProofVersion;
 
 use crate::InclusionProof;
 
-/// The version of the proof format that this crate writes, and the only one it reads.
-pub const VERSION: u16 = 1;
+/// The newest version of the proof format that this crate reads: that of proofs with a delegation. Without one a proof
+/// is still written as version 1.
+pub const VERSION: u16 = 2;
 
-/// What somebody hands to a service: "this output is a stake under these terms, and here is its block".
+/// The version of proofs without a delegation.
+const WITHOUT_DELEGATION: u16 = 1;
+
+/// What somebody hands to a service: "this output is a stake under these terms, here is its block, and here is what
+/// was signed in advance so that it can be slashed".
 ///
 /// Nothing in it is believed. Covenant, quorum and unbonding time are not part of it: they come from the
 /// service's own parameters.
@@ -43,12 +49,20 @@ pub struct StakeProof {
     pub inclusion: InclusionProof,
     /// Headers around the block, for verifiers that have none of their own.
     pub own_headers: Option<OwnHeaders>,
+    /// Everything that is signed in advance on top of the stake. Without it the stake can be shown to be on Bitcoin, but
+    /// not to be slashable.
+    pub delegation: Option<DelegationParts>,
 }
 
 impl StakeProof {
     /// The hash of the block that the proof is about.
     pub fn block_hash(&self) -> BlockHash {
         self.header.block_hash()
+    }
+
+    /// The version that the proof is written as.
+    pub const fn version(&self) -> u16 {
+        if self.delegation.is_some() { VERSION } else { WITHOUT_DELEGATION }
     }
 }
 

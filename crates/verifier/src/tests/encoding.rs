@@ -68,18 +68,19 @@ fn json_has_the_documented_fields_in_the_documented_order() {
 
 #[test]
 fn a_proof_of_a_newer_version_is_named_as_such() {
-    let newer = json(&proof()).replace("\"version\":1", "\"version\":2").replace("vout", "output");
+    let newer = json(&proof()).replace("\"version\":1", "\"version\":3").replace("vout", "output");
     let error = serde_json::from_str::<StakeProof>(&newer).unwrap_err();
-    assert!(error.to_string().starts_with("stake proof of version 2: this program reads version 1"));
+    assert!(error.to_string().starts_with("stake proof of version 3: this program reads versions 1 to 2"));
     // Typed, whatever else has changed.
     let version: ProofVersion = serde_json::from_str(&newer).unwrap();
-    assert!(matches!(version.check(), Err(DecodeError::Version { found: 2, known: 1 })));
+    assert!(matches!(version.check(), Err(DecodeError::Version { found: 3, known: 2 })));
+    assert!(matches!(ProofVersion { version: 0 }.check(), Err(DecodeError::Version { found: 0, .. })));
 
     let mut bytes = proof().to_bytes();
-    bytes[4] = 2;
+    bytes[4] = 3;
     bytes.truncate(9);
     let error = StakeProof::from_bytes(&bytes).unwrap_err();
-    assert!(matches!(error, DecodeError::Version { found: 2, known: 1 }));
+    assert!(matches!(error, DecodeError::Version { found: 3, known: 2 }));
 }
 
 #[test]
@@ -250,6 +251,7 @@ prop_compose! {
                 start_height: Height::new(start),
                 headers: alloc::vec![header; count],
             }),
+            delegation: None,
         }
     }
 }

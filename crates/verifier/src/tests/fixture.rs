@@ -179,6 +179,7 @@ impl World {
             header: headers[height as usize],
             inclusion: inclusion(txs, index),
             own_headers: None,
+            delegation: None,
         };
         World {
             secp: Secp256k1::new(),

@@ -6,5 +6,6 @@ mod inclusion;
 mod inner_nodes;
 mod mutation;
 mod own_headers;
+mod slashable;
 mod stake;
 mod verdict;
