@@ -7,13 +7,14 @@ use bitcoin::secp256k1::schnorr::Signature;
 use bitcoin::secp256k1::{Message, Secp256k1, Verification};
 use bitcoin::sighash::{Prevouts, SighashCache};
 use bitcoin::taproot::{ControlBlock, LeafVersion, TapLeafHash};
-use bitcoin::{Script, TapSighashType, Transaction, TxOut, XOnlyPublicKey};
+use bitcoin::{OutPoint, Script, TapSighashType, Transaction, TxOut, XOnlyPublicKey};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use tapstake_crypto::ExposedKey;
 use tapstake_crypto::adaptor::{self, AdaptorSignature};
 use tapstake_params::{MAX_KEYS, Quorum};
 use tapstake_script::{ParsedLeaf, Parties};
+use tapstake_tx::delegation::{CovenantSignatures, DelegationPackage, DelegationParts, VerifiedParts};
 
 use super::{Equivocation, EvidenceError, SlashingEvidenceError, VerifiedEquivocation};
 
@@ -39,6 +40,67 @@ pub struct SelectiveSlashing {
 }
 
 impl SelectiveSlashing {
+    /// Puts the evidence together from the delegation file of a stake and a transaction that slashes it, or its unbonding
+    /// output, with its witness. The provider is the one whose signature is in there.
+    ///
+    /// # Errors
+    ///
+    /// [`SlashingEvidenceError`] if the transaction is no slashing of this stake.
+    pub fn from_package<C: Verification>(
+        secp: &Secp256k1<C>,
+        package: &DelegationPackage,
+        slashing_tx: Transaction,
+    ) -> Result<Self, SlashingEvidenceError> {
+        let outpoint = package.outpoint();
+        let output = usize::try_from(outpoint.vout).ok().and_then(|vout| package.staking_tx.output.get(vout));
+        let staking = output.map(|output| (outpoint, output.clone()));
+        Self::from_parts(secp, &package.parts, staking, package.providers.keys(), slashing_tx)
+    }
+
+    /// The same for a stake that was verified with all that is signed in advance.
+    ///
+    /// # Errors
+    ///
+    /// [`SlashingEvidenceError`] if the transaction is no slashing of this stake.
+    pub fn from_verified<C: Verification>(
+        secp: &Secp256k1<C>,
+        delegation: &VerifiedParts,
+        slashing_tx: Transaction,
+    ) -> Result<Self, SlashingEvidenceError> {
+        let stake = delegation.stake();
+        let staking = Some((stake.outpoint(), stake.coin().to_txout()));
+        let providers = stake.terms().parties.providers().keys();
+        Self::from_parts(secp, delegation.parts(), staking, providers, slashing_tx)
+    }
+
+    fn from_parts<C: Verification>(
+        secp: &Secp256k1<C>,
+        parts: &DelegationParts,
+        staking: Option<(OutPoint, TxOut)>,
+        providers: &[XOnlyPublicKey],
+        slashing_tx: Transaction,
+    ) -> Result<Self, SlashingEvidenceError> {
+        let [input] = slashing_tx.input.as_slice() else {
+            return Err(SlashingEvidenceError::Inputs { inputs: slashing_tx.input.len() });
+        };
+        let spent = input.previous_output;
+        let unbonding = OutPoint { txid: parts.unbonding_tx.compute_txid(), vout: 0 };
+        let (prevout, of_unbonding) = match (staking, parts.unbonding_tx.output.first()) {
+            (Some((outpoint, output)), _) if outpoint == spent => (output, false),
+            (_, Some(output)) if unbonding == spent => (output.clone(), true),
+            _ => return Err(SlashingEvidenceError::OtherStake { spent }),
+        };
+        let provider = Completed::read(secp, &slashing_tx, &prevout)?.provider;
+        let position = providers.iter().position(|key| *key == provider);
+        let given = |signatures: &CovenantSignatures| {
+            let list = if of_unbonding { &signatures.unbonding_slashing } else { &signatures.slashing };
+            position.and_then(|position| list.get(position).copied())
+        };
+        let given = parts.covenant.iter().filter_map(|(member, it)| Some((*member, given(it)?)));
+        let adaptor_signatures = given.collect();
+        Ok(SelectiveSlashing { slashing_tx, prevout, provider, adaptor_signatures })
+    }
+
     pub(super) fn verify<C: Verification>(
         &self,
         secp: &Secp256k1<C>,

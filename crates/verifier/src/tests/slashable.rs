@@ -5,19 +5,21 @@ use alloc::string::ToString;
 use bitcoin::key::{Keypair, Secp256k1};
 use bitcoin::script::Builder;
 use bitcoin::secp256k1::SecretKey;
-use bitcoin::{Amount, Network, OutPoint, ScriptBuf, Sequence, TxOut, Txid, WPubkeyHash, Witness};
-use tapstake_crypto::adaptor;
+use bitcoin::{
+    Amount, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxOut, Txid, WPubkeyHash, Witness,
+};
+use tapstake_crypto::ExposedKey;
 use tapstake_crypto::eots::{self, Seed, Vote};
 use tapstake_crypto::pop::{Account, Context, PossessionForm, ProofOfPossession};
 use tapstake_params::{Height, Schedule, local};
 use tapstake_script::Providers;
 use tapstake_tx::delegation::{
-    CovenantProgress, CovenantSignatures, Delegation, DelegationError, DelegationParts, Draft, PreSigned,
-    SignedTx,
+    CovenantProgress, CovenantSignatures, Delegation, DelegationError, DelegationPackage, DelegationParts,
+    Draft, PreSigned, SignedTx, VerifiedParts,
 };
 
 use super::fixture::*;
-use crate::equivocation::{Evidence, SignedVote};
+use crate::equivocation::{Evidence, SelectiveSlashing, SignedVote, SlashingEvidenceError};
 use crate::{
     OwnHeaders, Policy, Rule, ServicePolicy, StakeProof, VerifiedStake, VerifyError, verify_slashable,
     verify_slashable_in_trusted_block, verify_slashable_with_own_headers,
@@ -40,7 +42,7 @@ fn possession(byte: u8, context: Option<Context>) -> ProofOfPossession {
 }
 
 /// The delegation on top of the fixture's stake, signed by its staker.
-fn pre_signed(providers: Providers, staking_tx: bitcoin::Transaction) -> Delegation<PreSigned> {
+fn pre_signed(providers: Providers, staking_tx: Transaction) -> Delegation<PreSigned> {
     let secp = Secp256k1::new();
     let schedule = schedule();
     let params = schedule.latest();
@@ -169,31 +171,57 @@ fn a_verified_stake_is_slashed_by_evidence_alone() {
     let equivocation = Evidence::TwoVotes(votes.into()).verify(secp).unwrap();
     let slashing = stake.delegation().slash(secp, equivocation.exposed_key()).unwrap();
     assert_eq!(slashing.compute_txid(), stake.delegation().slashing().tx().compute_txid());
-    // What the bystander sends shows the key to everybody else.
-    let evidence = crate::equivocation::SelectiveSlashing {
-        provider: key(5),
-        prevout: stake.delegation().stake().coin().to_txout(),
-        adaptor_signatures: stake.delegation().parts().adaptor_signatures_on_slashing(0),
-        slashing_tx: slashing,
-    };
-    let again = Evidence::SelectiveSlashing(evidence.into()).verify(secp).unwrap();
-    assert_eq!(again.exposed_key(), equivocation.exposed_key());
-}
-
-trait AdaptorSignatures {
-    fn adaptor_signatures_on_slashing(
-        &self,
-        provider: usize,
-    ) -> alloc::collections::BTreeMap<bitcoin::XOnlyPublicKey, adaptor::AdaptorSignature>;
-}
-
-impl AdaptorSignatures for DelegationParts {
-    fn adaptor_signatures_on_slashing(
-        &self,
-        provider: usize,
-    ) -> alloc::collections::BTreeMap<bitcoin::XOnlyPublicKey, adaptor::AdaptorSignature> {
-        self.covenant.iter().map(|(member, given)| (*member, given.slashing[provider])).collect()
+    // What the bystander sends shows the key to everybody else, from either output.
+    let slashing_of_unbonding = stake.delegation().slash_unbonding(secp, equivocation.exposed_key()).unwrap();
+    for slashing in [slashing, slashing_of_unbonding] {
+        let evidence = SelectiveSlashing::from_verified(secp, stake.delegation(), slashing).unwrap();
+        let again = Evidence::SelectiveSlashing(evidence.into()).verify(secp).unwrap();
+        assert_eq!(again.exposed_key(), equivocation.exposed_key());
     }
+}
+
+#[test]
+fn a_slashing_and_the_delegation_file_show_which_provider_slashed() {
+    let secp = Secp256k1::new();
+    let (mut package, verified) = package_of_two_providers();
+    for byte in [5, 7] {
+        let exposed = ExposedKey::from_bytes(&secp, &[byte; 32], &key(byte)).unwrap();
+        for slashing in [verified.slash(&secp, &exposed), verified.slash_unbonding(&secp, &exposed)] {
+            let evidence = SelectiveSlashing::from_package(&secp, &package, slashing.unwrap()).unwrap();
+            assert_eq!(evidence.provider, key(byte));
+            let equivocation = Evidence::SelectiveSlashing(evidence.into()).verify(&secp).unwrap();
+            assert_eq!(equivocation.provider(), key(byte));
+        }
+    }
+
+    let exposed = ExposedKey::from_bytes(&secp, &[5; 32], &key(5)).unwrap();
+    let slashing = verified.slash(&secp, &exposed).unwrap();
+    let refusal = |package: &DelegationPackage, tx: &Transaction| {
+        SelectiveSlashing::from_package(&secp, package, tx.clone()).unwrap_err()
+    };
+    let mut unsigned = slashing.clone();
+    unsigned.input[0].witness.clear();
+    assert_eq!(refusal(&package, &unsigned), SlashingEvidenceError::Leaf);
+    let mut joined = slashing.clone();
+    joined.input.push(joined.input[0].clone());
+    assert_eq!(refusal(&package, &joined), SlashingEvidenceError::Inputs { inputs: 2 });
+    let spent = slashing.input[0].previous_output;
+    for vout in [0, 99] {
+        package.vout = vout;
+        assert_eq!(refusal(&package, &slashing), SlashingEvidenceError::OtherStake { spent });
+    }
+    package.parts.unbonding_tx.output.clear();
+    assert_eq!(refusal(&package, &slashing), SlashingEvidenceError::OtherStake { spent });
+}
+
+/// A delegation file as it is when everybody has signed, and what it is when it is checked.
+fn package_of_two_providers() -> (DelegationPackage, VerifiedParts) {
+    let service = Service::with_two_providers();
+    let stake = service.world.proof.inclusion.tx().clone();
+    let providers = service.world.proof.claim.providers.clone();
+    let delegation = pre_signed(providers, stake);
+    let package = DelegationPackage { parts: signed_by(3, delegation.clone()), ..delegation.package() };
+    (package, service.verify().unwrap().delegation().clone())
 }
 
 #[test]
@@ -245,7 +273,7 @@ fn a_proof_without_a_delegation_is_not_shown_to_be_slashable() {
 
 #[test]
 fn an_unbonding_transaction_that_departs_from_the_parameters_is_refused() {
-    type Change = fn(&mut bitcoin::Transaction);
+    type Change = fn(&mut Transaction);
     let changes: [Change; 7] = [
         |tx| tx.output[0].value -= Amount::ONE_SAT,
         |tx| tx.output[0].value += Amount::ONE_SAT,
@@ -263,7 +291,7 @@ fn an_unbonding_transaction_that_departs_from_the_parameters_is_refused() {
 
 #[test]
 fn a_slashing_transaction_that_departs_from_the_parameters_is_refused() {
-    type Change = fn(&mut bitcoin::Transaction);
+    type Change = fn(&mut Transaction);
     let changes: [Change; 8] = [
         |tx| tx.output[0].value -= Amount::ONE_SAT,
         |tx| tx.output[0].script_pubkey = ScriptBuf::new_op_return(b"another"),
