@@ -159,7 +159,8 @@ fn eots_commitment_check_of_1000(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn adaptor_sign(bencher: Bencher<'_, '_>) {
     let b = bench();
-    bencher.bench_local(|| adaptor::sign(&b.secp, &b.signer, &b.provider_key, black_box(&b.digest), &[0; 32]));
+    bencher
+        .bench_local(|| adaptor::sign(&b.secp, &b.signer, &b.provider_key, black_box(&b.digest), &[0; 32]));
 }
 
 #[divan::bench]
@@ -188,8 +189,9 @@ fn adaptor_verify_by_two_multiplications(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn adaptor_decrypt(bencher: Bencher<'_, '_>) {
     let b = bench();
-    bencher
-        .bench_local(|| adaptor::decrypt(black_box(&b.adaptor), &b.provider_key, black_box(&b.exposed)).unwrap());
+    bencher.bench_local(|| {
+        adaptor::decrypt(black_box(&b.adaptor), &b.provider_key, black_box(&b.exposed)).unwrap()
+    });
 }
 
 #[divan::bench]

@@ -55,3 +55,114 @@ fn two_multiplications<C: Verification>(
         false => key.mul_tweak(secp, &e.negate().as_scalar()).ok()?.add_exp_tweak(secp, &s.as_scalar()).ok(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use bitcoin::hex::FromHex;
+    use bitcoin::secp256k1::{All, SecretKey};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hash::challenge;
+
+    fn secret(seed: [u8; 32]) -> SecretKey {
+        PublicScalar::reduce(seed).to_key().unwrap_or_else(|| PublicScalar::ONE.to_key().unwrap())
+    }
+
+    fn even(secp: &Secp256k1<All>, seed: [u8; 32]) -> (XOnlyPublicKey, PublicScalar) {
+        let (key, parity) = secret(seed).x_only_public_key(secp);
+        let d = PublicScalar::reduce(secret(seed).secret_bytes());
+        (key, if parity == Parity::Odd { d.negate() } else { d })
+    }
+
+    /// Random scalars, and those at the ends of the range.
+    fn scalars() -> impl Strategy<Value = PublicScalar> {
+        prop_oneof![
+            6 => any::<[u8; 32]>().prop_map(PublicScalar::reduce),
+            1 => Just(PublicScalar::ZERO),
+            1 => Just(PublicScalar::ONE),
+            1 => Just(PublicScalar::ONE.negate()),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1500))]
+
+        #[test]
+        fn one_multiplication_gives_what_two_give(seed: [u8; 32], s in scalars(), e in scalars()) {
+            let secp = Secp256k1::new();
+            let (key, d) = even(&secp, seed);
+            let two = two_multiplications(&secp, &s, &e, &key);
+            prop_assert_eq!(sub_mul(&secp, &s, &e, &key), two);
+            // And both give the point of s - e·d.
+            let expected = s.sub(e.mul(d)).to_key().map(|key| key.public_key(&secp));
+            prop_assert_eq!(two, expected);
+            if !e.is_zero() {
+                prop_assert_eq!(one_multiplication(&secp, &s, &e, &key), expected);
+            }
+        }
+
+        #[test]
+        fn the_point_at_infinity_is_none_both_ways(seed: [u8; 32], e in scalars()) {
+            let secp = Secp256k1::new();
+            let (key, d) = even(&secp, seed);
+            prop_assert_eq!(sub_mul(&secp, &e.mul(d), &e, &key), None);
+            prop_assert_eq!(one_multiplication(&secp, &e.mul(d), &e, &key), None);
+            prop_assert_eq!(two_multiplications(&secp, &e.mul(d), &e, &key), None);
+        }
+    }
+
+    /// Keys with an x coordinate from n to p: one in 2^127, so they are looked for at n.
+    #[test]
+    fn keys_with_an_x_coordinate_above_the_curve_order_take_one_multiplication() {
+        let secp = Secp256k1::new();
+        let (mut x, mut found) = (CURVE_ORDER, 0);
+        while found < 8 {
+            x[31] += 1;
+            let Ok(key) = XOnlyPublicKey::from_slice(&x) else { continue };
+            found += 1;
+            let (s, e) = (PublicScalar::reduce([found; 32]), PublicScalar::reduce([0xf0 | found; 32]));
+            let one = one_multiplication(&secp, &s, &e, &key).unwrap();
+            assert_eq!(Some(one), two_multiplications(&secp, &s, &e, &key));
+        }
+    }
+
+    /// P.x = n would need r = 0; whether or not it is a point, the result is that of two multiplications.
+    #[test]
+    fn an_x_coordinate_of_the_curve_order_itself_is_no_trap() {
+        let secp = Secp256k1::new();
+        if let Ok(key) = XOnlyPublicKey::from_slice(&CURVE_ORDER) {
+            let (s, e) = (PublicScalar::reduce([3; 32]), PublicScalar::reduce([5; 32]));
+            assert_eq!(one_multiplication(&secp, &s, &e, &key), None);
+            assert!(sub_mul(&secp, &s, &e, &key).is_some());
+        }
+    }
+
+    /// BIP-0340 verification over `sub_mul`, against the vectors of the BIP.
+    #[test]
+    fn bip_0340_vectors_verify_and_fail_over_it() {
+        let secp = Secp256k1::new();
+        let verify = |key: &str, message: &str, signature: &str| -> Option<()> {
+            let key = XOnlyPublicKey::from_slice(&<[u8; 32]>::from_hex(key).ok()?).ok()?;
+            let message = <[u8; 32]>::from_hex(message).ok()?;
+            let r = <[u8; 32]>::from_hex(&signature[..64]).ok()?;
+            let s = PublicScalar::from_be_bytes(<[u8; 32]>::from_hex(&signature[64..]).ok()?)?;
+            let e = challenge(&r, &key, &message);
+            for way in [sub_mul, two_multiplications] {
+                let (x, parity) = way(&secp, &s, &e, &key)?.x_only_public_key();
+                (parity == Parity::Even && x.serialize() == r).then_some(())?;
+            }
+            Some(())
+        };
+        let mut rows = 0;
+        for row in csv::Reader::from_reader(include_bytes!("../tests/data/bip340.csv").as_slice()).records() {
+            let row = row.unwrap();
+            let verified = verify(&row[2], &row[4], &row[5]).is_some();
+            assert_eq!(verified.to_string().to_uppercase(), row[6], "row {}: {}", &row[0], &row[7]);
+            rows += 1;
+        }
+        assert_eq!(rows, 15);
+    }
+}

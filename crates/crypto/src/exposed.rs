@@ -1,6 +1,9 @@
 use core::fmt;
 
-use bitcoin::secp256k1::{Keypair, Parity, Secp256k1, SecretKey, Signing, Verification, XOnlyPublicKey};
+use bitcoin::secp256k1::constants::{GENERATOR_X, GENERATOR_Y};
+use bitcoin::secp256k1::{
+    Keypair, Parity, PublicKey, Secp256k1, SecretKey, Signing, Verification, XOnlyPublicKey,
+};
 use zeroize::Zeroizing;
 
 use crate::scalar::PublicScalar;
@@ -38,13 +41,12 @@ impl ExposedKey {
         let secret = SecretKey::from_slice(bytes)
             .map(SecretScalar::new)
             .map_err(|_| ExposedKeyError { public: *public })?;
-        if is_key_of(secp, secret.key(), &public.public_key(Parity::Even)) {
-            return Ok(ExposedKey { secret, public: *public });
+        let [prefix, x @ ..] = point_of(secp, secret.key());
+        if x != public.serialize() {
+            return Err(ExposedKeyError { public: *public });
         }
-        if is_key_of(secp, secret.key(), &public.public_key(Parity::Odd)) {
-            return Ok(ExposedKey { secret: secret.negated_if_odd(Parity::Odd), public: *public });
-        }
-        Err(ExposedKeyError { public: *public })
+        let parity = if prefix == 2 { Parity::Even } else { Parity::Odd };
+        Ok(ExposedKey { secret: secret.negated_if_odd(parity), public: *public })
     }
 
     /// Takes an extracted scalar if it is the even form of the key of `public`.
@@ -54,7 +56,7 @@ impl ExposedKey {
         public: &XOnlyPublicKey,
     ) -> Option<Self> {
         let secret = SecretScalar::new(scalar.to_key()?);
-        is_key_of(secp, secret.key(), &public.public_key(Parity::Even))
+        (point_of(secp, secret.key()) == even_point(&public.serialize()))
             .then_some(ExposedKey { secret, public: *public })
     }
 
@@ -78,17 +80,40 @@ impl ExposedKey {
     }
 }
 
-/// Whether `key·G = point`, for a key that is public knowledge.
+/// `key·G` for a key that is public knowledge, compressed.
 ///
-/// `point - key·G` is the point at infinity then, the one result that libsecp256k1 refuses to give; so a
-/// context that can only verify is enough.
-pub(crate) fn is_key_of<C: Verification>(
-    secp: &Secp256k1<C>,
-    key: &SecretKey,
-    point: &bitcoin::secp256k1::PublicKey,
-) -> bool {
-    point.add_exp_tweak(secp, &key.negate().into()).is_err()
+/// It is computed as `G + (key - 1)·G`, for which a context that can only verify is enough.
+pub(crate) fn point_of<C: Verification>(secp: &Secp256k1<C>, key: &SecretKey) -> [u8; 33] {
+    let generator = PublicKey::from_slice(&GENERATOR).expect("the generator is a point");
+    let minus_one = PublicScalar::ONE.negate().as_scalar();
+    // Key 1 less one is zero, which is no key: the point is G itself.
+    match key.add_tweak(&minus_one) {
+        Err(_) => generator.serialize(),
+        Ok(rest) => generator
+            .add_exp_tweak(secp, &rest.into())
+            .expect("key·G is the point at infinity for key 0 only, which is no key")
+            .serialize(),
+    }
 }
+
+/// A point with even Y, compressed.
+pub(crate) fn even_point(x: &[u8; 32]) -> [u8; 33] {
+    let mut point = [2; 33];
+    point[1..].copy_from_slice(x);
+    point
+}
+
+/// The generator, uncompressed, so that parsing it takes no square root.
+const GENERATOR: [u8; 65] = {
+    let mut bytes = [4; 65];
+    let mut i = 0;
+    while i < 32 {
+        bytes[1 + i] = GENERATOR_X[i];
+        bytes[33 + i] = GENERATOR_Y[i];
+        i += 1;
+    }
+    bytes
+};
 
 impl Clone for ExposedKey {
     fn clone(&self) -> Self {

@@ -58,6 +58,7 @@ mod double_mul;
 pub mod eots;
 mod exposed;
 mod hash;
+mod inverse;
 pub mod pop;
 mod scalar;
 mod secret;

@@ -2,22 +2,16 @@
 //!
 //! Nothing here is constant-time in its inputs, and nothing secret may come here.
 
-use bitcoin::secp256k1::constants::CURVE_ORDER;
+use bitcoin::secp256k1::constants::{self, CURVE_ORDER};
 use bitcoin::secp256k1::{Scalar, SecretKey};
 
 /// A scalar modulo n, 32 bytes big endian; zero is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PublicScalar([u8; 32]);
 
-/// The exponent of Fermat's inverse, n - 2.
-const ORDER_MINUS_TWO: [u8; 32] = {
-    let mut bytes = CURVE_ORDER;
-    bytes[31] -= 2;
-    bytes
-};
-
 impl PublicScalar {
-    const ZERO: PublicScalar = PublicScalar([0; 32]);
+    pub(crate) const ZERO: PublicScalar = PublicScalar([0; 32]);
+    pub(crate) const ONE: PublicScalar = PublicScalar(constants::ONE);
 
     /// Any 32 bytes modulo n.
     pub(crate) fn reduce(bytes: [u8; 32]) -> Self {
@@ -73,25 +67,10 @@ impl PublicScalar {
         self.add(other.negate())
     }
 
-    /// The inverse modulo n, by Fermat; zero for zero.
+    /// The inverse modulo n; zero for zero.
     pub(crate) fn invert(self) -> Self {
-        let mut power = PublicScalar::ONE;
-        for byte in ORDER_MINUS_TWO {
-            for bit in (0..8).rev() {
-                power = power.mul(power);
-                if byte >> bit & 1 == 1 {
-                    power = power.mul(self);
-                }
-            }
-        }
-        power
+        PublicScalar(crate::inverse::invert(&self.0))
     }
-
-    const ONE: PublicScalar = {
-        let mut bytes = [0; 32];
-        bytes[31] = 1;
-        PublicScalar(bytes)
-    };
 }
 
 /// `a - b` modulo 2^256, big endian.
@@ -105,4 +84,60 @@ fn wrapping_sub(a: &[u8; 32], b: &[u8; 32]) -> [u8; 32] {
         borrow = under || under_again;
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUS_ONE: [u8; 32] = {
+        let mut bytes = CURVE_ORDER;
+        bytes[31] -= 1;
+        bytes
+    };
+
+    /// Random scalars, and those at the ends of the range.
+    fn scalars() -> impl Strategy<Value = PublicScalar> {
+        prop_oneof![
+            8 => any::<[u8; 32]>().prop_map(PublicScalar::reduce),
+            1 => Just(PublicScalar::ZERO),
+            1 => Just(PublicScalar::ONE),
+            1 => Just(PublicScalar(MINUS_ONE)),
+            1 => any::<u8>().prop_map(|small| PublicScalar::reduce([[0; 31].as_slice(), &[small]].concat().try_into().unwrap())),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn scalars_are_a_field(a in scalars(), b in scalars(), c in scalars()) {
+            prop_assert_eq!(a.add(b), b.add(a));
+            prop_assert_eq!(a.sub(b).add(b), a);
+            prop_assert_eq!(a.sub(a), PublicScalar::ZERO);
+            prop_assert_eq!(a.negate().negate(), a);
+            prop_assert_eq!(a.add(b).mul(c), a.mul(c).add(b.mul(c)));
+            prop_assert_eq!(a.mul(PublicScalar::ONE), a);
+        }
+
+        #[test]
+        fn a_scalar_times_its_inverse_is_one(a in scalars()) {
+            let expected = if a.is_zero() { PublicScalar::ZERO } else { PublicScalar::ONE };
+            prop_assert_eq!(a.mul(a.invert()), expected);
+        }
+    }
+
+    #[test]
+    fn reduction_wraps_at_the_curve_order_only() {
+        assert_eq!(PublicScalar::reduce(CURVE_ORDER), PublicScalar::ZERO);
+        assert_eq!(PublicScalar::reduce(MINUS_ONE).to_be_bytes(), MINUS_ONE);
+        // 2^256 - 1 - n, and its double is 2^256 - 1 - n more than that.
+        let greatest = PublicScalar::reduce([0xff; 32]);
+        assert_eq!(greatest.add(PublicScalar(MINUS_ONE)), greatest.sub(PublicScalar::ONE));
+        assert_eq!(greatest.to_be_bytes()[..16], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert!(PublicScalar::from_be_bytes(CURVE_ORDER).is_none());
+        assert!(PublicScalar::from_be_bytes(MINUS_ONE).is_some());
+    }
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{AdaptorError, AdaptorSignature};
 use crate::double_mul::sub_mul;
-use crate::exposed::is_key_of;
+use crate::exposed::point_of;
 use crate::hash::{AdaptorAuxTag, AdaptorNonceTag, challenge};
 use crate::scalar::PublicScalar;
 use crate::secret::SecretScalar;
@@ -132,7 +132,7 @@ pub fn extract<C: Verification>(
 ) -> Result<SecretKey, AdaptorError> {
     extract_scalar(signature, decrypted)?
         .to_key()
-        .filter(|key| is_key_of(secp, key, encryption_key))
+        .filter(|key| point_of(secp, key) == encryption_key.serialize())
         .ok_or(AdaptorError::NotExtracted { encryption_key: encryption_key.x_only_public_key().0 })
 }
 

@@ -84,11 +84,6 @@ impl PublicRandomness {
     pub fn to_bytes(self) -> [u8; 32] {
         self.0
     }
-
-    /// The point with even Y.
-    pub(super) fn point(self) -> XOnlyPublicKey {
-        XOnlyPublicKey::from_slice(&self.0).expect("public randomness is on the curve by construction")
-    }
 }
 
 impl TryFrom<[u8; 32]> for PublicRandomness {

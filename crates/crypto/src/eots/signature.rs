@@ -3,7 +3,7 @@ use bitcoin::secp256k1::{Keypair, Message, Secp256k1, Verification, XOnlyPublicK
 
 use super::{EotsError, PublicRandomness, SecretRandomness};
 use crate::bytes::fixed_bytes;
-use crate::exposed::{ExposedKey, is_key_of};
+use crate::exposed::{ExposedKey, even_point, point_of};
 use crate::hash::challenge;
 use crate::scalar::PublicScalar;
 use crate::secret::SecretScalar;
@@ -116,9 +116,7 @@ pub fn extract<C: Verification>(
     // is d, which is no key.
     let d = s1.sub(s2).mul(e1.sub(e2).invert());
     let nonce = s1.sub(e1.mul(d));
-    let nonce_is_right = nonce.to_key().is_some_and(|nonce| {
-        is_key_of(secp, &nonce, &randomness.point().public_key(bitcoin::secp256k1::Parity::Even))
-    });
+    let nonce_is_right = nonce.to_key().is_some_and(|nonce| point_of(secp, &nonce) == even_point(&r));
     match ExposedKey::extracted(secp, d, provider) {
         Some(key) if nonce_is_right => Ok(key),
         _ => Err(not_extracted),

@@ -35,6 +35,11 @@ impl CommitmentTree {
         start: u64,
         randomness: impl IntoIterator<Item = PublicRandomness>,
     ) -> Result<Self, CommitmentError> {
+        let randomness = randomness.into_iter();
+        let least = randomness.size_hint().0 as u64;
+        if least > MAX_COUNT {
+            return Err(CommitmentError::Count { count: least });
+        }
         let mut leaves = Vec::new();
         for randomness in randomness {
             if leaves.len() as u64 == MAX_COUNT {

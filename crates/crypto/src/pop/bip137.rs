@@ -79,7 +79,7 @@ impl CompactSignature {
             .x_only_public_key()
             .0;
         if found != *signer {
-            return Err(PossessionError::WrongKey { found, staker: *signer });
+            return Err(PossessionError::WrongKey { found });
         }
         Ok(())
     }

@@ -3,7 +3,10 @@
 //! [`to_spend`] pays nothing to the address and commits to the message, [`to_sign`] spends that, and the witness of its only input
 //! is the signature. Two address types of a key are taken: P2WPKH, and P2TR by its key path with the tweak of BIP-0086.
 
+use alloc::vec::Vec;
+
 use bitcoin::absolute::LockTime;
+use bitcoin::consensus::encode;
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256t_hash_newtype};
 use bitcoin::key::{TapTweak, TweakedPublicKey};
 use bitcoin::script::{Builder, PushBytesBuf};
@@ -130,6 +133,24 @@ impl Bip322Witness {
         }
     }
 
+    /// Reads the consensus encoding of a witness.
+    ///
+    /// # Errors
+    ///
+    /// [`PossessionError::WitnessEncoding`], or what [`Bip322Witness::new`] refuses.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PossessionError> {
+        if bytes.len() > Self::MAX_SIZE {
+            return Err(PossessionError::WitnessEncoding);
+        }
+        let witness = encode::deserialize(bytes).map_err(|_| PossessionError::WitnessEncoding)?;
+        Bip322Witness::new(witness)
+    }
+
+    /// The consensus encoding, at most [`Bip322Witness::MAX_SIZE`] bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        encode::serialize(&self.0)
+    }
+
     /// The witness.
     pub fn as_witness(&self) -> &Witness {
         &self.0
@@ -239,7 +260,7 @@ fn verify_p2wpkh<C: Verification>(
         .map_err(|_| PossessionError::WitnessElement { what: "compressed public key" })?;
     let found = key.0.x_only_public_key().0;
     if found != *staker {
-        return Err(PossessionError::WrongKey { found, staker: *staker });
+        return Err(PossessionError::WrongKey { found });
     }
     let (&sighash_type, der) =
         signature.split_last().ok_or(PossessionError::WitnessElement { what: "ECDSA signature" })?;

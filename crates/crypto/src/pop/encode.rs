@@ -1,10 +1,9 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use bitcoin::consensus::encode;
+use bitcoin::Network;
 use bitcoin::p2p::Magic;
 use bitcoin::secp256k1::schnorr;
-use bitcoin::{Network, Witness};
 
 use super::{
     Account, AccountError, Bip322Witness, CompactSignature, Context, ContextError, PossessionError,
@@ -44,9 +43,6 @@ pub enum EncodingError {
         /// What should be text.
         what: &'static str,
     },
-    /// The BIP-0322 witness is not one.
-    #[error("proof of possession: not the encoding of a witness")]
-    Witness,
     /// The account.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -83,7 +79,7 @@ impl ProofOfPossession {
             }
             PossessionSignature::Bip322(witness) => {
                 bytes.push(1);
-                push_short(&mut bytes, &encode::serialize(witness.as_witness()));
+                push_short(&mut bytes, &witness.to_bytes());
             }
             PossessionSignature::Bip137(signature) => {
                 bytes.push(2);
@@ -118,11 +114,7 @@ impl ProofOfPossession {
         };
         let signature = match reader.byte()? {
             0 => PossessionSignature::Bip340(schnorr_signature(&reader.array()?)),
-            1 => {
-                let witness: Witness =
-                    encode::deserialize(reader.short()?).map_err(|_| EncodingError::Witness)?;
-                PossessionSignature::Bip322(Bip322Witness::new(witness)?)
-            }
+            1 => PossessionSignature::Bip322(Bip322Witness::from_bytes(reader.short()?)?),
             2 => PossessionSignature::Bip137(CompactSignature::from_bytes(reader.array()?)?),
             value => return Err(EncodingError::Tag { what: "form", value }),
         };

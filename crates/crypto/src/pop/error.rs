@@ -24,6 +24,12 @@ pub enum PossessionError {
         /// What should be there.
         what: &'static str,
     },
+    /// BIP-0322: not the encoding of a witness, or longer than one can be.
+    #[error("proof of possession: not the encoding of a BIP-0322 witness")]
+    WitnessEncoding,
+    /// What a wallet printed is neither a BIP-0137 nor a BIP-0322 signature in base64.
+    #[error("proof of possession: not the base64 of a BIP-0137 or BIP-0322 signature")]
+    Base64,
     /// BIP-0322: the signature must cover the whole transaction.
     #[error("proof of possession: sighash type {sighash_type}, a BIP-0322 proof takes ALL or DEFAULT")]
     SighashType {
@@ -43,11 +49,9 @@ pub enum PossessionError {
     #[error("proof of possession: the ECDSA signature is not low-S")]
     HighS,
     /// The key in the proof, or the one it recovers, is another.
-    #[error("proof of possession: made with key {found}, not with staker {staker}")]
+    #[error("proof of possession: made with key {found}, which is not the staker's")]
     WrongKey {
         /// The key of the proof.
         found: XOnlyPublicKey,
-        /// The staker's key.
-        staker: XOnlyPublicKey,
     },
 }

@@ -3,6 +3,8 @@ use core::fmt;
 use core::str::FromStr;
 
 use bitcoin::Witness;
+use bitcoin::base64::Engine;
+use bitcoin::base64::engine::general_purpose::STANDARD;
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256t::Tag};
 use bitcoin::secp256k1::{Keypair, Message, Secp256k1, Signing, Verification, XOnlyPublicKey, schnorr};
 use serde::{Deserialize, Serialize};
@@ -80,6 +82,9 @@ pub struct ProofOfPossession {
     /// The signature.
     pub signature: PossessionSignature,
 }
+
+/// The characters of the longest witness.
+const MAX_BASE64: usize = Bip322Witness::MAX_SIZE.div_ceil(3) * 4;
 
 /// What the text forms sign: the account's text, or with a context the four lines of tapstake's message.
 pub fn message(account: &Account, context: Option<&Context>) -> String {
@@ -174,6 +179,32 @@ impl ProofOfPossession {
         witness: Witness,
     ) -> Result<Self, PossessionError> {
         let signature = PossessionSignature::Bip322(Bip322Witness::new(witness)?);
+        Ok(ProofOfPossession { account, context, signature })
+    }
+
+    /// The proof with a signature as wallets print it, base64 of a BIP-0137 signature or of a BIP-0322 *simple* one (with or
+    /// without its prefix `smp`); whether it verifies is still to be checked.
+    ///
+    /// # Errors
+    ///
+    /// [`PossessionError`] if it cannot be one.
+    pub fn from_wallet(
+        account: Account,
+        context: Option<Context>,
+        signature: &str,
+    ) -> Result<Self, PossessionError> {
+        let signature = signature.trim();
+        // The first three characters of a witness in base64 are those of a small number of elements, never `smp`.
+        let signature = signature.strip_prefix("smp").unwrap_or(signature);
+        if signature.len() > MAX_BASE64 {
+            return Err(PossessionError::Base64);
+        }
+        let bytes = STANDARD.decode(signature).map_err(|_| PossessionError::Base64)?;
+        // A witness of one Schnorr signature is 66 or 67 bytes, one of an ECDSA signature and a key more.
+        let signature = match <[u8; 65]>::try_from(bytes.as_slice()) {
+            Ok(compact) => PossessionSignature::Bip137(CompactSignature::from_bytes(compact)?),
+            Err(_) => PossessionSignature::Bip322(Bip322Witness::from_bytes(&bytes)?),
+        };
         Ok(ProofOfPossession { account, context, signature })
     }
 
