@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -161,7 +162,7 @@ pub enum VerifyError {
     NoDelegation,
     /// A rule that everything signed in advance has to keep.
     #[error(transparent)]
-    Delegation(#[from] DelegationError),
+    Delegation(#[from] Box<DelegationError>),
     /// A form of the proof of possession that the policy does not take.
     #[error("proof of possession of the form {form}: the policy takes {}", list(accepted))]
     PossessionForm {
@@ -190,6 +191,12 @@ pub enum VerifyError {
         /// The provider.
         provider: XOnlyPublicKey,
     },
+}
+
+impl From<DelegationError> for VerifyError {
+    fn from(error: DelegationError) -> Self {
+        VerifyError::Delegation(Box::new(error))
+    }
 }
 
 fn list<T: ToString>(entries: &[T]) -> String {

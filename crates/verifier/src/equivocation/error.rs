@@ -39,13 +39,8 @@ pub enum EvidenceError {
         error: VoteError,
     },
     /// Votes of two providers.
-    #[error("the votes are of two providers, {first} and {second}")]
-    OtherProvider {
-        /// The first vote's provider.
-        first: XOnlyPublicKey,
-        /// The second vote's provider.
-        second: XOnlyPublicKey,
-    },
+    #[error("the votes are of two providers, {} and {}", .0[0], .0[1])]
+    OtherProvider(Box<[XOnlyPublicKey; 2]>),
     /// Votes for two services.
     #[error("the votes are for two services: a provider may vote for each of them")]
     OtherService,
@@ -68,13 +63,7 @@ pub enum EvidenceError {
     NotExtracted(EotsError),
     /// The slashing transaction reveals nothing.
     #[error("slashing transaction: {0}")]
-    Slashing(#[from] Box<SlashingEvidenceError>),
-}
-
-impl From<SlashingEvidenceError> for EvidenceError {
-    fn from(error: SlashingEvidenceError) -> Self {
-        EvidenceError::Slashing(Box::new(error))
-    }
+    Slashing(#[from] SlashingEvidenceError),
 }
 
 /// Why a slashing transaction does not reveal a provider's key.
@@ -127,12 +116,10 @@ pub enum SlashingEvidenceError {
         needed: usize,
     },
     /// Another provider than the evidence says has signed.
-    #[error("provider {found} has signed it, not {claimed}")]
+    #[error("another provider has signed it than {claimed}")]
     OtherProvider {
         /// The provider that the evidence names.
         claimed: XOnlyPublicKey,
-        /// The provider whose signature is in the witness.
-        found: XOnlyPublicKey,
     },
     /// More adaptor signatures than a committee has members.
     #[error("{given} adaptor signatures, a committee has {members} members")]
@@ -163,13 +150,13 @@ impl EvidenceError {
             EvidenceError::Vote { error: VoteError::Service { .. }, .. } => "vote-service",
             EvidenceError::Vote { error: VoteError::Signature(_), .. } => "vote-signature",
             EvidenceError::Vote { error: VoteError::Commitment(_), .. } => "vote-commitment",
-            EvidenceError::OtherProvider { .. } => "same-provider",
+            EvidenceError::OtherProvider(_) => "same-provider",
             EvidenceError::OtherService => "same-service",
             EvidenceError::OtherHeight { .. } => "same-height",
             EvidenceError::OtherRandomness => "same-randomness",
             EvidenceError::SameBlock => "two-blocks",
             EvidenceError::NotExtracted(_) => "extraction",
-            EvidenceError::Slashing(error) => match **error {
+            EvidenceError::Slashing(error) => match error {
                 SlashingEvidenceError::OtherStake { .. } => "slashing-outpoint",
                 SlashingEvidenceError::OtherProvider { .. } => "same-provider",
                 SlashingEvidenceError::TooManyAdaptors { .. }

@@ -103,7 +103,7 @@ fn two_votes<C: Verification>(
     second: &SignedVote,
 ) -> Result<VerifiedEquivocation, EvidenceError> {
     if first.provider != second.provider {
-        return Err(EvidenceError::OtherProvider { first: first.provider, second: second.provider });
+        return Err(EvidenceError::OtherProvider(Box::new([first.provider, second.provider])));
     }
     if first.service != second.service {
         return Err(EvidenceError::OtherService);

@@ -107,8 +107,7 @@ impl SelectiveSlashing {
     ) -> Result<VerifiedEquivocation, EvidenceError> {
         let completed = Completed::read(secp, &self.slashing_tx, &self.prevout)?;
         if completed.provider != self.provider {
-            let (claimed, found) = (self.provider, completed.provider);
-            return Err(SlashingEvidenceError::OtherProvider { claimed, found }.into());
+            return Err(SlashingEvidenceError::OtherProvider { claimed: self.provider }.into());
         }
         let (given, members) = (self.adaptor_signatures.len(), completed.parties.covenant().keys().len());
         if given > members {

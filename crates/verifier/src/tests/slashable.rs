@@ -5,9 +5,7 @@ use alloc::string::ToString;
 use bitcoin::key::{Keypair, Secp256k1};
 use bitcoin::script::Builder;
 use bitcoin::secp256k1::SecretKey;
-use bitcoin::{
-    Amount, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxOut, Txid, WPubkeyHash, Witness,
-};
+use bitcoin::{Amount, Network, ScriptBuf, Sequence, Transaction, TxOut, Txid, WPubkeyHash, Witness};
 use tapstake_crypto::ExposedKey;
 use tapstake_crypto::eots::{self, Seed, Vote};
 use tapstake_crypto::pop::{Account, Context, PossessionForm, ProofOfPossession};
@@ -59,7 +57,7 @@ fn pre_signed(providers: Providers, staking_tx: Transaction) -> Delegation<PreSi
 }
 
 /// With the signatures of so many members.
-fn signed_by(members: usize, delegation: Delegation<PreSigned>) -> DelegationParts {
+fn signed_by(members: usize, delegation: &Delegation<PreSigned>) -> DelegationParts {
     let secp = Secp256k1::new();
     let keys = local::covenant_keypairs(&secp);
     let mut parts = delegation.package().parts;
@@ -80,7 +78,7 @@ impl Service {
     fn honest() -> Self {
         let mut world = World::honest();
         let delegation = pre_signed(claim().providers, staking_tx());
-        world.proof.delegation = Some(signed_by(3, delegation));
+        world.proof.delegation = Some(signed_by(3, &delegation));
         Service::of(world)
     }
 
@@ -97,7 +95,7 @@ impl Service {
         stake.output[1].script_pubkey = output.script_pubkey().clone();
         let mut world = World::with_stake(stake.clone());
         world.proof.claim.providers = providers.clone();
-        world.proof.delegation = Some(signed_by(3, pre_signed(providers, stake)));
+        world.proof.delegation = Some(signed_by(3, &pre_signed(providers, stake)));
         Service::of(world)
     }
 
@@ -130,6 +128,13 @@ impl Service {
         // What is wrong with a delegation says nothing against the stake's being on Bitcoin.
         assert!(service.world.verify().is_ok());
         service.verify().unwrap_err()
+    }
+}
+
+fn delegation_error(error: &VerifyError) -> &DelegationError {
+    match error {
+        VerifyError::Delegation(error) => error,
+        other => panic!("{other}"),
     }
 }
 
@@ -220,7 +225,7 @@ fn package_of_two_providers() -> (DelegationPackage, VerifiedParts) {
     let stake = service.world.proof.inclusion.tx().clone();
     let providers = service.world.proof.claim.providers.clone();
     let delegation = pre_signed(providers, stake);
-    let package = DelegationPackage { parts: signed_by(3, delegation.clone()), ..delegation.package() };
+    let package = DelegationPackage { parts: signed_by(3, &delegation), ..delegation.package() };
     (package, service.verify().unwrap().delegation().clone())
 }
 
@@ -299,10 +304,7 @@ fn a_slashing_transaction_that_departs_from_the_parameters_is_refused() {
         |tx| tx.output[1].script_pubkey = Builder::new().push_int(1).into_script(),
         |tx| tx.output.swap(0, 1),
         |tx| tx.input[0].sequence = Sequence::ENABLE_RBF_NO_LOCKTIME,
-        |tx| {
-            tx.input[0].previous_output =
-                OutPoint::new(Txid::from_raw_hash(bitcoin::hashes::Hash::hash(b"")), 0)
-        },
+        |tx| tx.input[0].previous_output.txid = Txid::from_raw_hash(bitcoin::hashes::Hash::hash(b"")),
         |tx| tx.input[0].witness = Witness::from_slice(&[[7; 64]]),
     ];
     for (index, change) in changes.into_iter().enumerate() {
@@ -317,7 +319,7 @@ fn a_slashing_transaction_that_departs_from_the_parameters_is_refused() {
 fn another_stakes_delegation_is_refused() {
     let mut other = staking_tx();
     other.output[0].value += Amount::ONE_SAT;
-    let other = signed_by(3, pre_signed(claim().providers, other));
+    let other = signed_by(3, &pre_signed(claim().providers, other));
     let error = Service::broken(|service| *service.parts() = other);
     assert_eq!(error.rule(), Rule::UnbondingTx);
 }
@@ -329,14 +331,14 @@ fn parameters_that_do_not_say_how_to_slash_make_nothing_slashable() {
         versions[0].slashing = None;
         service.world.schedule = Schedule::new(Network::Regtest, versions).unwrap();
     });
-    assert_eq!(error, VerifyError::Delegation(DelegationError::NoSlashing { version: 0 }));
+    assert_eq!(error, VerifyError::from(DelegationError::NoSlashing { version: 0 }));
     assert_eq!(error.rule(), Rule::SlashingTx);
 }
 
 #[test]
 fn the_staker_has_signed_both_slashings() {
     let missing = Service::broken(|service| service.parts().staker = None);
-    assert_eq!(missing, VerifyError::Delegation(DelegationError::StakerMissing));
+    assert_eq!(missing, VerifyError::from(DelegationError::StakerMissing));
     assert_eq!(missing.rule(), Rule::StakerSignature);
     for tx in [SignedTx::Slashing, SignedTx::UnbondingSlashing] {
         let error = Service::broken(|service| {
@@ -347,7 +349,7 @@ fn the_staker_has_signed_both_slashings() {
                 _ => signatures.unbonding_slashing = signatures.slashing,
             }
         });
-        assert_eq!(error, VerifyError::Delegation(DelegationError::StakerSignature { tx }));
+        assert_eq!(error, VerifyError::from(DelegationError::StakerSignature { tx }));
         assert_eq!(error.rule(), Rule::StakerSignature);
     }
 }
@@ -356,7 +358,7 @@ fn the_staker_has_signed_both_slashings() {
 fn a_quorum_of_members_signs_and_one_less_does_not() {
     for members in 0..=5 {
         let mut service = Service::honest();
-        *service.parts() = signed_by(members, pre_signed(claim().providers, staking_tx()));
+        *service.parts() = signed_by(members, &pre_signed(claim().providers, staking_tx()));
         match service.verify() {
             Ok(stake) => assert_eq!(stake.delegation().signed_by().count(), members),
             Err(error) => {
@@ -382,16 +384,14 @@ fn every_signature_of_every_member_must_verify() {
         // The last one is beyond the quorum, and is not passed over.
         for member in 0..5 {
             let error = Service::broken(|service| {
-                *service.parts() = signed_by(5, pre_signed(claim().providers, staking_tx()));
+                *service.parts() = signed_by(5, &pre_signed(claim().providers, staking_tx()));
                 let other = service.member((member + 1) % 5).clone();
                 change(service.member(member), &other);
             });
-            let tx = match &error {
-                VerifyError::Delegation(
-                    DelegationError::CovenantSignature { tx, .. }
-                    | DelegationError::AdaptorSignature { tx, .. }
-                    | DelegationError::AdaptorCount { tx, .. },
-                ) => *tx,
+            let tx = match delegation_error(&error) {
+                DelegationError::CovenantSignature { tx, .. }
+                | DelegationError::AdaptorSignature { tx, .. }
+                | DelegationError::AdaptorCount { tx, .. } => *tx,
                 other => panic!("{other}"),
             };
             assert_eq!((error.rule(), tx), (Rule::CovenantSignature, changed));
@@ -408,9 +408,8 @@ fn somebody_who_is_no_member_signs_for_nobody() {
         service.parts().covenant.insert(key(9), signatures);
     });
     assert_eq!(error.rule(), Rule::CovenantSignature);
-    assert!(
-        matches!(error, VerifyError::Delegation(DelegationError::UnknownMember { member, .. }) if member == key(9))
-    );
+    let tx = SignedTx::Unbonding;
+    assert_eq!(error, VerifyError::from(DelegationError::UnknownMember { member: key(9), tx }));
 }
 
 #[test]
@@ -424,28 +423,22 @@ fn there_is_an_adaptor_signature_for_each_of_several_providers() {
 
     service.member(1).slashing.swap(0, 1);
     let error = service.verify().unwrap_err();
-    let named = matches!(
-        error,
-        VerifyError::Delegation(DelegationError::AdaptorSignature { tx: SignedTx::Slashing, .. })
-    );
-    assert!(named, "{error}");
+    let named = delegation_error(&error);
+    assert!(matches!(named, DelegationError::AdaptorSignature { tx: SignedTx::Slashing, .. }), "{error}");
     let mut service = Service::with_two_providers();
     service.member(2).unbonding_slashing.pop();
     let error = service.verify().unwrap_err();
-    let named = matches!(
-        error,
-        VerifyError::Delegation(DelegationError::AdaptorCount { given: 1, providers: 2, .. })
-    );
-    assert!(named, "{error}");
+    let named = delegation_error(&error);
+    assert!(matches!(named, DelegationError::AdaptorCount { given: 1, providers: 2, .. }), "{error}");
 }
 
 #[test]
 fn possession_of_the_stakers_key_is_proven() {
     let missing = Service::broken(|service| service.parts().possession = None);
-    assert_eq!(missing, VerifyError::Delegation(DelegationError::PossessionMissing));
+    assert_eq!(missing, VerifyError::from(DelegationError::PossessionMissing));
     assert_eq!(missing.rule().to_string(), "rule 16 (possession)");
     let another = Service::broken(|service| service.parts().possession = Some(possession(9, None)));
-    assert!(matches!(another, VerifyError::Delegation(DelegationError::Possession(_))));
+    assert!(matches!(delegation_error(&another), DelegationError::Possession(_)));
     assert_eq!(another.rule(), Rule::Possession);
     let moved = Service::broken(|service| {
         service.parts().possession.as_mut().unwrap().account = Account::from_raw(&[0xac; 20]).unwrap();
