@@ -132,7 +132,7 @@ fn versions_and_magic_are_told_apart() {
     let mut newer = bytes.clone();
     newer[4] = 2;
     assert!(matches!(error(&newer), PackageDecodeError::Version { found: 2, known: 1 }));
-    let mut elsewhere = bytes.clone();
+    let mut elsewhere = bytes;
     elsewhere[6] ^= 1;
     assert!(matches!(error(&elsewhere), PackageDecodeError::Network { .. }));
 
@@ -230,7 +230,7 @@ fn absurd_counts_are_refused_before_anything_is_read_for_them() {
     let member = many.parts.covenant.values_mut().next().unwrap();
     member.slashing = vec![member.slashing[0]; 65];
     assert!(refusal(&many).contains("more than 64 entries"));
-    let mut many = package.clone();
+    let mut many = package;
     many.prevouts = vec![many.prevouts[0].clone(); 2_501];
     assert!(refusal(&many).contains("more than 2500 entries"));
 }

@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bitcoin::secp256k1::schnorr::Signature;
@@ -173,7 +174,8 @@ impl<'a> SignatureCheck<'a> {
     pub fn verify<C: Verification>(self, secp: &Secp256k1<C>) -> Result<Proven<'a>, DelegationError> {
         match self.0 {
             Claim::Possession { staker, proof } => {
-                proof.verify(secp, &staker).map_err(DelegationError::Possession)?;
+                let verified = proof.verify(secp, &staker);
+                verified.map_err(|error| DelegationError::Possession(Box::new(error)))?;
             }
             Claim::Staker { staker, tx, digest, signature } => {
                 let verified = secp.verify_schnorr(signature, &Message::from_digest(digest), &staker);
@@ -184,8 +186,12 @@ impl<'a> SignatureCheck<'a> {
                 verified.map_err(|_| DelegationError::CovenantSignature { member: *member, tx })?;
             }
             Claim::Adaptor { member, provider, tx, digest, signature } => {
-                adaptor::verify(secp, signature, member, &provider, &digest)
-                    .map_err(|_| DelegationError::AdaptorSignature { member: *member, tx, provider })?;
+                let verified = adaptor::verify(secp, signature, member, &provider, &digest);
+                verified.map_err(|_| DelegationError::AdaptorSignature {
+                    member: *member,
+                    tx,
+                    provider: Box::new(provider),
+                })?;
             }
         }
         Ok(Proven(self))

@@ -49,7 +49,7 @@ impl DelegationPackage {
         ];
         refuse_different(&same)?;
         Ok(DelegationPackage {
-            staking_tx: self.staking_tx.combine(other.staking_tx)?,
+            staking_tx: self.staking_tx.combine(&other.staking_tx)?,
             parts: self.parts.combine(other.parts)?,
             expansion: match (self.expansion, other.expansion) {
                 (None, None) => None,
@@ -95,7 +95,7 @@ impl ExpansionPart {
 }
 
 impl StakingTx {
-    fn combine(mut self, other: Self) -> Result<Self, CombineError> {
+    fn combine(mut self, other: &Self) -> Result<Self, CombineError> {
         for (own, other) in self.witnesses_mut().iter_mut().zip(other.witnesses()) {
             if own.is_empty() {
                 own.clone_from(other);

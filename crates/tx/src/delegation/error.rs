@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use core::fmt;
 
 use bitcoin::{Amount, Network, Txid, XOnlyPublicKey};
@@ -155,10 +156,8 @@ pub enum DelegationError {
         tx: SignedTx,
     },
     /// The key pair to sign with is another staker's.
-    #[error("key {actual} is not the staker's key {expected}")]
+    #[error("the key to sign with is not the staker's key {expected}")]
     OtherStaker {
-        /// The key given.
-        actual: XOnlyPublicKey,
         /// The delegation's staker.
         expected: XOnlyPublicKey,
     },
@@ -166,8 +165,8 @@ pub enum DelegationError {
     #[error("the proof of possession of the staker's key is missing")]
     PossessionMissing,
     /// The proof of possession does not verify.
-    #[error("proof of possession: {0}")]
-    Possession(#[source] PossessionError),
+    #[error(transparent)]
+    Possession(Box<PossessionError>),
     /// A signature by somebody who is not on the committee.
     #[error("key {member} signed the {tx}, but is no member of its covenant")]
     UnknownMember {
@@ -194,7 +193,7 @@ pub enum DelegationError {
         /// What it should sign.
         tx: SignedTx,
         /// The provider whose key it is encrypted to.
-        provider: XOnlyPublicKey,
+        provider: Box<XOnlyPublicKey>,
     },
     /// A member gives another number of adaptor signatures than there are providers.
     #[error("covenant member {member}: {given} adaptor signatures on the {tx} for {providers} providers")]

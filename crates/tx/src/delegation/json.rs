@@ -299,6 +299,7 @@ macro_rules! hex_text {
     )*};
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
 fn text<E: ToString>(error: E) -> String {
     error.to_string()
 }

@@ -244,7 +244,7 @@ impl Delegation<Draft> {
         slashing_fee: Amount,
     ) -> Result<Self, DelegationError> {
         let stake = Stake::find(secp, terms, &staking_tx, value)?;
-        Self::draft(secp, network, params, None, stake, staking_tx, prevouts, slashing_fee)
+        Self::draft(secp, network, params, None, &stake, staking_tx, prevouts, slashing_fee)
     }
 
     /// Builds the delegation of an expansion: `previous_params` are those that the old stake was made under.
@@ -261,7 +261,7 @@ impl Delegation<Draft> {
         expansion: &ExpansionTx,
         slashing_fee: Amount,
     ) -> Result<Self, DelegationError> {
-        let (stake, tx) = (expansion.stake().clone(), expansion.tx().clone());
+        let (stake, tx) = (expansion.stake(), expansion.tx().clone());
         let previous = Some((previous, previous_params));
         Self::draft(secp, network, params, previous, stake, tx, expansion.prevouts(), slashing_fee)
     }
@@ -272,13 +272,13 @@ impl Delegation<Draft> {
         network: Network,
         params: &StakingParams,
         previous: Option<(&Stake, &StakingParams)>,
-        stake: Stake,
+        stake: &Stake,
         staking_tx: Transaction,
         prevouts: &[TxOut],
         slashing_fee: Amount,
     ) -> Result<Self, DelegationError> {
-        check::check_terms(params, &stake)?;
-        let presigned = Presigned::build(secp, params, &stake, slashing_fee)?;
+        check::check_terms(params, stake)?;
+        let presigned = Presigned::build(secp, params, stake, slashing_fee)?;
         let terms = stake.terms();
         let package = DelegationPackage {
             network,
@@ -327,9 +327,9 @@ impl Delegation<Draft> {
         aux: &[u8; 32],
         possession: ProofOfPossession,
     ) -> Result<Delegation<PreSigned>, DelegationError> {
-        let (actual, expected) = (staker.x_only_public_key().0, self.package.staker);
-        if actual != expected {
-            return Err(DelegationError::OtherStaker { actual, expected });
+        let expected = self.package.staker;
+        if staker.x_only_public_key().0 != expected {
+            return Err(DelegationError::OtherStaker { expected });
         }
         let sign =
             |digest: [u8; 32]| secp.sign_schnorr_with_aux_rand(&Message::from_digest(digest), staker, aux);
