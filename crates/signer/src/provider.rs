@@ -130,7 +130,7 @@ impl Locked {
         let secp = Secp256k1::new();
         let keys = Keys::derive(&secp, key_use, &secret, &owner.service)?;
         if keys.public() != owner.provider {
-            return Err(ProviderError::OtherKey { found: keys.public(), expected: owner.provider });
+            return Err(ProviderError::OtherKey { found: keys.public().into(), expected: owner.provider });
         }
         let tip = record.tip()?;
         Ok(Provider {

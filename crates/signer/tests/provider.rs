@@ -426,7 +426,10 @@ fn another_key_file_or_a_wrong_passphrase_opens_nothing() {
     let other = machine.init_in("other", SERVICE, Origin::Fresh).unwrap();
     fs::copy(machine.path("other").join(KEY_FILE), machine.folder().join(KEY_FILE)).unwrap();
     let error = refused(machine.open());
-    assert!(matches!(error, ProviderError::OtherKey { found, .. } if found == other.public_key()), "{error}");
+    assert!(
+        matches!(error, ProviderError::OtherKey { found, .. } if *found == other.public_key()),
+        "{error}"
+    );
 }
 
 #[test]

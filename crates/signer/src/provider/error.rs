@@ -139,7 +139,7 @@ pub enum ProviderError {
     #[error("the folder's key file gives the provider {found}, its record is that of {expected}")]
     OtherKey {
         /// The provider of the key file.
-        found: XOnlyPublicKey,
+        found: Box<XOnlyPublicKey>,
         /// The provider of the record.
         expected: XOnlyPublicKey,
     },
