@@ -55,6 +55,16 @@ pub enum ProveError {
         /// How many outputs there are.
         error: FindError,
     },
+    /// The delegation is of another stake.
+    #[error(
+        "the delegation is that of stake {delegation}, or of one under other terms, and the proof that of {proven}"
+    )]
+    OtherDelegation {
+        /// The stake proven.
+        proven: OutPoint,
+        /// The delegation's stake.
+        delegation: OutPoint,
+    },
     /// The source's headers break a rule.
     #[error("headers of the source: {0}")]
     Headers(#[from] HeaderError),

@@ -4,7 +4,8 @@
 //! [`ChainSource`] ([`prove`], with [`wait_for_confirmations`] before it) or offline from a raw block
 //! ([`prove_in_block`]). It judges nothing: whoever receives the proof does, with `tapstake-verifier` and headers of
 //! their own ([`sync_headers`] follows a source's). A stake that says what it is in an OP_RETURN needs no claim from the
-//! caller ([`claim_from_op_return`]).
+//! caller ([`claim_from_op_return`]), nor does one whose delegation file is at hand ([`claim_from_delegation`]); what is signed
+//! in advance goes into the proof by [`carry_delegation`].
 //!
 //! ```
 //! use bitcoin::blockdata::constants::genesis_block;
@@ -30,12 +31,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod delegation;
 mod error;
 mod headers;
 mod prove;
 mod scan;
 mod wait;
 
+pub use delegation::{as_phase_1, carry_delegation, claim_from_delegation};
 pub use error::ProveError;
 pub use headers::{own_headers, sync_headers};
 pub use prove::{claim_from_op_return, find_stake, prove, prove_in_block};
