@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tapstake_signer::keyfile::{SecretBytes, WorkFactor};
+use tapstake_signer::keyfile::{self, KeyUse, Passphrase, SecretBytes, WorkFactor};
 use tapstake_signer::provider::{History, NewProvider, Origin, Provider};
 
 use super::refusal::refused;
@@ -25,7 +25,10 @@ pub(crate) struct Init {
     /// The service it votes for: 1 to 64 printable characters; one provider serves one service
     #[arg(long, value_name = "NAME")]
     service: String,
-    /// File with the seed of a provider that was lost or moves, 32 bytes of hex, - for stdin [default: a fresh one]
+    /// A copy of the key.age of a provider that was lost or moves; the same passphrase opens it [default: fresh keys]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed_file", "key_file"])]
+    restore: Option<PathBuf>,
+    /// File with the seed of such a provider, 32 bytes of hex, - for stdin
     #[arg(long, value_name = "FILE", conflicts_with = "key_file")]
     seed_file: Option<PathBuf>,
     /// File with an EOTS secret key that was made elsewhere, 32 bytes of hex, - for stdin
@@ -90,8 +93,12 @@ pub(super) fn init(args: &Init, session: &Session<'_>) -> Result<()> {
         )
         .next("give another --marker-dir, best on another disk"));
     }
-    let origin = origin(args)?;
+    let history = history(args)?;
     let passphrase = args.passphrase.read(true)?;
+    let origin = match history {
+        Some(history) => imported(args, &passphrase, history)?,
+        None => Origin::Fresh,
+    };
     if args.work_factor.is_some_and(|work| work < WorkFactor::LEAST) {
         session
             .out
@@ -113,30 +120,52 @@ pub(super) fn init(args: &Init, session: &Session<'_>) -> Result<()> {
     Ok(())
 }
 
-fn origin(args: &Init) -> Result<Origin> {
-    let history = match (args.last_known_height, args.never_voted) {
+/// What is known of the keys' votes; none for fresh keys.
+fn history(args: &Init) -> Result<Option<History>> {
+    let known = match (args.last_known_height, args.never_voted) {
         (Some(height), _) => Some(History::LastKnownHeight(height)),
         (None, true) => Some(History::NeverVoted),
         (None, false) => None,
     };
-    let imported = args.seed_file.as_ref().or(args.key_file.as_ref());
-    let Some(file) = imported else {
-        return match history {
-            Some(History::LastKnownHeight(_)) => Err(Error::usage("a fresh seed has no last known height")
-                .next("give --seed-file or --key-file, or leave --last-known-height out")),
-            _ => Ok(Origin::Fresh),
-        };
-    };
-    let history = history.ok_or_else(|| {
-        Error::rule("last-known-height", "an imported seed or key may have voted before")
-            .next("give --last-known-height HEIGHT, the greatest it has voted on anywhere, or --never-voted")
-    })?;
-    if file == Path::new("-") && args.passphrase.is_stdin() {
+    let secret = args.seed_file.as_ref().or(args.key_file.as_ref());
+    if secret.is_some_and(|file| file == Path::new("-")) && args.passphrase.is_stdin() {
         return Err(Error::usage("only one secret can come from stdin").next("give a file for the other"));
     }
-    let secret = SecretBytes::from_hex(&secret_text(file, "seed or key")?);
-    let secret = secret.map_err(|error| Error::rule("key", error))?;
-    Ok(if args.seed_file.is_some() { Origin::Seed(secret, history) } else { Origin::Key(secret, history) })
+    match (secret.or(args.restore.as_ref()), known) {
+        (Some(_), None) => {
+            Err(Error::rule("last-known-height", "keys that are not fresh may have voted before").next(
+                "give --last-known-height HEIGHT, the greatest they have voted on anywhere, or --never-voted",
+            ))
+        }
+        (None, Some(History::LastKnownHeight(_))) => {
+            Err(Error::usage("fresh keys have no last known height")
+                .next("give --restore, --seed-file or --key-file, or leave --last-known-height out"))
+        }
+        (None, _) => Ok(None),
+        (Some(_), known) => Ok(known),
+    }
+}
+
+fn imported(args: &Init, passphrase: &Passphrase, history: History) -> Result<Origin> {
+    let hex = |file: &Path| -> Result<SecretBytes> {
+        SecretBytes::from_hex(&secret_text(file, "seed or key")?).map_err(|error| Error::rule("key", error))
+    };
+    if let Some(file) = &args.seed_file {
+        return Ok(Origin::Seed(hex(file)?, history));
+    }
+    if let Some(file) = &args.key_file {
+        return Ok(Origin::Key(hex(file)?, history));
+    }
+    let Some(file) = &args.restore else { return Ok(Origin::Fresh) };
+    let refuse = |error: keyfile::KeyFileError| refused(error.into());
+    let (key_use, secret) = keyfile::read_any(file, passphrase).map_err(refuse)?;
+    match key_use {
+        KeyUse::ProviderSeed => Ok(Origin::Seed(secret, history)),
+        KeyUse::ProviderKey => Ok(Origin::Key(secret, history)),
+        KeyUse::CovenantKey => {
+            Err(Error::rule("key-file", format!("{} holds the key of a covenant member", file.display())))
+        }
+    }
 }
 
 pub(super) fn recover(args: &Recover, session: &Session<'_>) -> Result<()> {

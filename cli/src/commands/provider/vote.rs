@@ -3,6 +3,7 @@
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
+use bitcoin::XOnlyPublicKey;
 use bitcoin::hex::{DisplayHex, FromHex};
 use clap::Args;
 use serde::Serialize;
@@ -60,16 +61,24 @@ fn hash_arg(text: &str) -> Result<[u8; 32], String> {
 /// A commitment; its JSON is the commitment file and nothing else.
 #[derive(Serialize)]
 struct Committed {
+    version: u16,
+    service: String,
+    provider: XOnlyPublicKey,
     #[serde(flatten)]
     signed: SignedCommitment,
     #[serde(skip)]
     file: Option<PathBuf>,
 }
 
+/// The version of the commitment file.
+const COMMITMENT_VERSION: u16 = 1;
+
 impl Show for Committed {
     fn text(&self) -> String {
         let eots::Commitment { start, count, root } = self.signed.commitment;
         facts([
+            ("provider", self.provider.to_string()),
+            ("service", self.service.clone()),
             ("first height", start.to_string()),
             ("last height", (start + count - 1).to_string()),
             ("root", root.to_lower_hex_string()),
@@ -109,9 +118,16 @@ fn written(file: Option<&Path>) -> String {
 pub(super) fn commit(args: &Commit, session: &Session<'_>) -> Result<()> {
     let mut provider = args.opened.open(session)?;
     let signed = provider.commit(args.start, args.count).map_err(refused)?;
+    let committed = Committed {
+        version: COMMITMENT_VERSION,
+        service: provider.service().to_owned(),
+        provider: provider.public_key(),
+        signed,
+        file: args.out.clone(),
+    };
     // Asked again, it is the same commitment: the file may be there.
-    write(args.out.as_deref(), &signed)?;
-    session.out.show(&Committed { signed, file: args.out.clone() });
+    write(args.out.as_deref(), &committed)?;
+    session.out.show(&committed);
     Ok(())
 }
 
