@@ -3,6 +3,7 @@
 //! The crates' errors are typed; here each type, or where one type holds several rules each variant, has its name.
 
 use tapstake_chain::ChainError;
+use tapstake_crypto::pop::{AccountError, PossessionError};
 use tapstake_params::local::LocalError;
 use tapstake_params::{
     BoundsError, DustError, JsonError, ParamsError, QuorumError, RateError, ScheduleError, TimelockError,
@@ -10,8 +11,10 @@ use tapstake_params::{
 use tapstake_prover::ProveError;
 use tapstake_script::{FindError, OpReturnError, TermsError};
 use tapstake_tracker::TrackerError;
+use tapstake_tx::delegation::{CombineError, DelegationError, PackageDecodeError};
 use tapstake_tx::{
-    FeeRateError, ShapeError, SlashingError, StakingError, UnbondingError, WithdrawalError, WitnessError,
+    CpfpError, FeeRateError, ReplacedError, ShapeError, SlashingError, StakingError, UnbondingError,
+    WithdrawalError, WitnessError,
 };
 use tapstake_verifier::headers::HeaderError;
 use tapstake_wallet::WalletError;
@@ -71,6 +74,13 @@ fn one(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         StakingError => |error| Some(staking(error)),
         WithdrawalError => |error| Some(withdrawal(error)),
         WitnessError => |_| Some("signatures"),
+        PossessionError => |_| Some("possession"),
+        AccountError => |_| Some("possession"),
+        DelegationError => |error| Some(error.rule()),
+        CombineError => |_| Some("delegation-copies"),
+        PackageDecodeError => |_| Some("file"),
+        ReplacedError => |_| Some("replaced"),
+        CpfpError => |_| Some("fee-rate"),
         HeaderError => |error| Some(error.rule().name()),
         WalletError => wallet,
         ChainError => chain,
@@ -82,6 +92,8 @@ fn one(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         },
         TrackerError => |error| match error {
             TrackerError::Chain(error) => chain(error),
+            TrackerError::Delegation(error) => Some(error.rule()),
+            TrackerError::Combine(_) => Some("delegation-copies"),
             TrackerError::Network { .. } => Some("network"),
             TrackerError::NewerStore { .. } | TrackerError::NewerExport { .. } => Some("file-version"),
             TrackerError::Damaged { .. } | TrackerError::Export(_) => Some("file"),
@@ -158,6 +170,11 @@ fn wallet(error: &WalletError) -> Option<&'static str> {
         WalletError::YoungCoin { .. } => "immature",
         WalletError::Bounds(_) => "bounds",
         WalletError::Staking(error) => staking(error),
+        WalletError::Delegation(error) => error.rule(),
+        WalletError::NoFundingCoin { .. } => "insufficient-funds",
+        WalletError::Expansion(error) => DelegationError::from(error.clone()).rule(),
+        WalletError::NoChange(_) | WalletError::SmallChange { .. } => "no-change",
+        WalletError::Cpfp(_) => "fee-rate",
         WalletError::Withdrawal(error) => withdrawal(error),
         WalletError::NotTheStake(_) => "staking-output",
         WalletError::Chain(error) => return chain(error),

@@ -1,7 +1,5 @@
 //! What every command that spends has in common: fee rate, staker's signature, dry run, PSBT.
 
-use std::path::PathBuf;
-
 use bitcoin::{Amount, FeeRate};
 use clap::Args;
 use tapstake_chain::ChainSource;
@@ -19,6 +17,12 @@ pub(crate) struct FeeArgs {
     /// Blocks within which to confirm, where no fee rate is given
     #[arg(long, default_value_t = 6, value_name = "BLOCKS", value_parser = clap::value_parser!(u16).range(1..=1008))]
     target: u16,
+}
+
+impl Default for FeeArgs {
+    fn default() -> Self {
+        FeeArgs { fee_rate: None, target: 6 }
+    }
 }
 
 impl FeeArgs {
@@ -44,7 +48,7 @@ pub(crate) fn show_rate(rate: FeeRate) -> String {
 }
 
 /// Reads a decimal number of sat per virtual byte, with at most three decimals.
-fn fee_rate_arg(text: &str) -> Result<FeeRate, String> {
+pub(crate) fn fee_rate_arg(text: &str) -> Result<FeeRate, String> {
     let wrong = || format!("{text:?} is no number of sat/vB with at most 3 decimals");
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if whole.is_empty()
@@ -73,14 +77,6 @@ pub(crate) fn amount_arg(text: &str) -> Result<Amount, String> {
         return Err(format!("{amount} is more than all bitcoin"));
     }
     Ok(amount)
-}
-
-/// Where the committee's keys are, if not known to everybody.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct CommitteeArgs {
-    /// File with covenant members' secret keys, hex on a line each [default: those of --params local]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) covenant_key_file: Option<PathBuf>,
 }
 
 /// The address that withdrawn coins go to, or the wallet's next one.

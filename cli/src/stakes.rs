@@ -6,7 +6,7 @@ use bitcoin::secp256k1::schnorr::Signature;
 use serde::Serialize;
 use tapstake_tracker::{KeptParams, KeyOrigin, StakeRecord, Store};
 use tapstake_tx::LeafSpend;
-use tapstake_wallet::{StakeFacts, StakerKey, StakerKeypair};
+use tapstake_wallet::{StakeFacts, StakerKey, StakerKeypair, Wallet};
 
 use crate::error::{Error, ErrorJson, Result};
 use crate::live::{WalletArgs, network_dir};
@@ -123,15 +123,28 @@ pub(crate) fn staker_key(record: &StakeRecord) -> StakerKey {
     }
 }
 
+/// How many staker keys of a wallet are tried for a stake that is in no list.
+const STAKER_KEYS: u32 = 256;
+
+/// The wallet's staker key that is `key`, if one of its first is.
+pub(crate) fn staker_of(wallet: &Wallet, key: &XOnlyPublicKey) -> Option<StakerKey> {
+    (0..STAKER_KEYS).map_while(|index| wallet.staker_key(index).ok()).find(|staker| staker.x_only == *key)
+}
+
 /// The key pair of a stake's staker key, from the wallet's seed.
 pub(crate) fn staker_keypair(
     session: &Session<'_>,
     wallet: &WalletArgs,
     record: &StakeRecord,
 ) -> Result<StakerKeypair> {
-    let wallet_opened = wallet.open(session)?;
-    let signer = wallet.signer(&wallet_opened)?;
-    Ok(signer.keypair_of(&staker_key(record))?)
+    let opened = wallet.open(session)?;
+    let signer = wallet.signer(&opened)?;
+    // A record that was made of a delegation file does not say where its key is.
+    let mut key = staker_key(record);
+    if key.origin.is_none() {
+        key = staker_of(&opened, &key.x_only).unwrap_or(key);
+    }
+    Ok(signer.keypair_of(&key)?)
 }
 
 /// The staker's signature over a spend of the stake.

@@ -65,6 +65,13 @@ fn a_watching_wallet_stakes_and_withdraws_with_a_signer_elsewhere() {
     assert!(user.run(&["stakes"]).ok()["stakes"].as_array().unwrap().is_empty());
 
     sign_elsewhere(&folder.join("exit.psbt"));
+    let refused = user.run(&finish).refused(1);
+    assert_eq!(refused["rule"], "staker-signature", "{refused}");
+    sign_elsewhere(&folder.join("slashing.psbt"));
+    sign_elsewhere(&folder.join("unbonding-slashing.psbt"));
+    let refused = user.run(&finish).refused(1);
+    assert_eq!(refused["rule"], "possession", "{refused}");
+    sign_elsewhere(&folder.join("possession.psbt"));
     let staked = user.run(&finish).ok();
     assert_eq!(staked["outpoint"], exported["outpoint"]);
     assert_eq!((text(&staked, "status").as_str(), &staked["exit_rehearsed"]), ("broadcast", &true.into()));

@@ -8,7 +8,7 @@ use std::fs;
 use bitcoin::consensus::encode::deserialize_hex;
 use bitcoin::key::Secp256k1;
 use bitcoin::{Amount, OutPoint, Transaction};
-use common::{new_wallet, only_stake, state, text};
+use common::{equivocation, new_wallet, only_stake, state, text};
 use serde_json::Value;
 use tapstake_devnet::{Config, Devnet};
 use tapstake_params::local;
@@ -58,12 +58,9 @@ impl Stage {
         self.user.run(&["wallet", "sync"]).ok()["balance"]["confirmed_sat"].as_u64().unwrap()
     }
 
-    /// The file with the secret key of the local provider.
-    fn provider_key_file(&self) -> String {
-        let path = self.user.path("provider.key");
-        let provider = local::provider_keypair(&Secp256k1::new(), 0);
-        fs::write(&path, provider.secret_key().display_secret().to_string()).unwrap();
-        path.to_str().unwrap().to_owned()
+    /// The evidence that the local provider gave its key away.
+    fn evidence(&self) -> String {
+        equivocation(&self.user, &local::provider_keypair(&Secp256k1::new(), 0))
     }
 }
 
@@ -141,11 +138,18 @@ fn a_stake_that_was_forgotten_is_restored_from_a_sheet_written_before() {
     let sheet = stage.user.path("sheet.json");
     let sheet = sheet.to_str().unwrap();
     stage.user.run(&["stakes", "sheet", &stake, "--output", sheet]).ok();
+    let file = stage.user.path("delegation.json");
+    let file = file.to_str().unwrap();
+    let written = stage.user.run(&["delegation", "check", &stake, "--out", file]).ok();
+    assert_eq!((text(&written, "state"), &written["missing"]), ("verified".into(), &0.into()));
     stage.user.run(&["stakes", "forget", &stake]).ok();
     stage.user.run(&["unbond", &stake]).refused(1);
     stage.user.run(&["stakes", "restore", sheet]).ok();
     stage.mine(1);
-    stage.user.run(&["unbond", &stake]).ok();
+    // A sheet gets the coins out by their timelock; what the covenant signed is in the delegation file.
+    let refused = stage.user.run(&["unbond", &stake]).refused(1);
+    assert_eq!(refused["rule"], "delegation", "{refused}");
+    stage.user.run(&["unbond", file]).ok();
     stage.mine(10);
     stage.withdraw();
 }
@@ -188,8 +192,8 @@ fn a_burning_slashing_is_handed_over_for_a_node_where_an_electrum_server_cannot_
     let stage = Stage::new();
     let stake = stage.stake();
     stage.mine(1);
-    let key = stage.provider_key_file();
-    let refused = stage.user.run(&["slash", &stake, "--provider-key-file", &key]).refused(1);
+    let evidence = stage.evidence();
+    let refused = stage.user.run(&["slash", "--delegation", &stake, "--evidence", &evidence]).refused(1);
     let message = text(&refused, "message");
     let (_, rest) = message.split_once("sendrawtransaction ").unwrap();
     let slashing: Transaction = deserialize_hex(rest.split(' ').next().unwrap()).unwrap();
@@ -216,8 +220,8 @@ fn a_slashing_that_pays_goes_out_through_an_electrum_server_even_after_unbonding
     stage.mine(1);
     stage.user.run(&["unbond", &stake]).ok();
     stage.mine(1);
-    let key = stage.provider_key_file();
-    let slashed = stage.user.run(&["slash", &stake, "--provider-key-file", &key]).ok();
+    let evidence = stage.evidence();
+    let slashed = stage.user.run(&["slash", "--delegation", &stake, "--evidence", &evidence]).ok();
     assert_eq!((text(&slashed, "spends"), &slashed["burns"]), ("unbonding".into(), &false.into()));
     assert_eq!(slashed["slashed_sat"], 499_900);
     stage.mine(10);
@@ -225,23 +229,45 @@ fn a_slashing_that_pays_goes_out_through_an_electrum_server_even_after_unbonding
 }
 
 #[test]
-fn only_a_providers_key_slashes() {
+fn only_the_key_of_a_provider_of_the_stake_slashes() {
     let stage = Stage::new();
     let stake = stage.stake();
-    let path = stage.user.path("wrong.key");
-    fs::write(&path, "01".repeat(32)).unwrap();
-    let refused =
-        stage.user.run(&["slash", &stake, "--provider-key-file", path.to_str().unwrap()]).refused(1);
-    assert_eq!(refused["rule"], "provider");
+    let other = local::provider_keypair(&Secp256k1::new(), 1);
+    let evidence = equivocation(&stage.user, &other);
+    let refused = stage.user.run(&["slash", "--delegation", &stake, "--evidence", &evidence]).refused(1);
+    assert_eq!(refused["rule"], "provider", "{refused}");
+    // Votes that one provider did not sign twice are no evidence.
+    let mut made_up: Value = serde_json::from_str(&fs::read_to_string(&evidence).unwrap()).unwrap();
+    made_up["evidence"]["two_votes"][1] = made_up["evidence"]["two_votes"][0].clone();
+    fs::write(&evidence, made_up.to_string()).unwrap();
+    let refused = stage.user.run(&["slash", "--delegation", &stake, "--evidence", &evidence]).refused(3);
+    assert_eq!(refused["kind"], "verification", "{refused}");
 }
 
 #[test]
-fn mainnet_is_refused_without_the_committees_keys() {
+fn a_stake_is_unbonded_under_its_own_parameters_alone() {
+    let mut stage = Stage::new();
+    let stake = stage.stake();
+    stage.mine(1);
+    let shown = stage.user.run(&["params", "show"]).stdout;
+    let other = stage.user.path("other-params.json");
+    fs::write(&other, shown.replace("\"unbonding_fee\": 1000", "\"unbonding_fee\": 1001")).unwrap();
+    assert_ne!(fs::read_to_string(&other).unwrap(), shown);
+    stage.user.set("TAPSTAKE_PARAMS", &other);
+    let refused = stage.user.run(&["unbond", &stake]).refused(1);
+    assert_eq!(refused["rule"], "unbonding-fee", "{refused}");
+    stage.user.set("TAPSTAKE_PARAMS", "local");
+    assert_eq!(state(&stage.user), "confirmed");
+    stage.user.run(&["unbond", &stake]).ok();
+}
+
+#[test]
+fn mainnet_is_refused_without_a_delegation_that_the_covenant_signs() {
     let user = Cli::new("mainnet");
     user.run(&["wallet", "create", "--accept-unprotected-seed"]).ok();
     let refused = user.run(&["stake", "--amount", "0.05btc", "--time", "64000", "--yes"]).refused(1);
     assert_eq!(refused["rule"], "covenant", "{refused}");
-    assert!(text(&refused, "next").contains("--covenant-key-file"), "{refused}");
+    assert!(text(&refused, "next").contains("--draft"), "{refused}");
     assert!(!user.data().join("stakes.sqlite").exists());
 }
 
@@ -289,8 +315,9 @@ fn dry_runs_leave_no_trace() {
     let stake = stage.stake();
     stage.mine(1);
     stage.user.run(&["unbond", &stake, "--dry-run"]).ok();
-    let key = stage.provider_key_file();
-    let slashing = stage.user.run(&["slash", &stake, "--provider-key-file", &key, "--dry-run"]).ok();
+    let evidence = stage.evidence();
+    let slash = ["slash", "--delegation", &stake, "--evidence", &evidence, "--dry-run"];
+    let slashing = stage.user.run(&slash).ok();
     assert_eq!((&slashing["slashed_sat"], &slashing["burns"]), (&500_000.into(), &true.into()));
     stage.mine(19);
     stage.user.run(&["withdraw", "--dry-run"]).ok();

@@ -9,14 +9,19 @@ use clap::Subcommand;
 use crate::error::Result;
 use crate::session::Session;
 
+mod bump;
 mod claim;
 mod completions;
+mod delegation;
 mod demo;
 mod devnet;
+mod expand;
 mod headers;
 mod params;
+mod pop;
 mod proof;
 mod prove;
+mod provider;
 mod scan;
 mod script;
 mod slash;
@@ -40,11 +45,18 @@ pub(crate) enum Command {
     Stake(Box<stake::StakeArgs>),
     /// List stakes with their states, and keep the list
     Stakes(stakes::Args),
-    /// End a stake early, with the covenant
+    /// Move a live stake into a larger or longer one
+    Expand(Box<expand::ExpandArgs>),
+    /// Raise the fee of a stuck staking transaction, by a child that spends its change
+    Bump(bump::Args),
+    /// Delegation files: what covenant and staker sign in advance
+    #[command(subcommand)]
+    Delegation(delegation::Command),
+    /// End a stake early, with what the covenant signed in advance
     Unbond(unbond::UnbondArgs),
     /// Withdraw what lies in stakes whose timelock is over
     Withdraw(withdraw::Args),
-    /// Slash a stake with a provider's secret key
+    /// Slash a stake with the evidence that its provider equivocated
     Slash(slash::SlashArgs),
     /// Run an embedded regtest chain with an Electrum server
     Devnet(devnet::DevnetArgs),
@@ -66,6 +78,12 @@ pub(crate) enum Command {
     /// Staking parameters
     #[command(subcommand)]
     Params(params::Command),
+    /// A finality provider: randomness commitments, votes, slashing protection
+    #[command(subcommand)]
+    Provider(Box<provider::Command>),
+    /// Proofs that a staker has the staker's key
+    #[command(subcommand)]
+    Pop(pop::Command),
     /// Print a shell's completions
     Completions(completions::Args),
 }
@@ -77,6 +95,9 @@ impl Command {
             Command::Wallet(command) => wallet::run(command, session),
             Command::Stake(args) => stake::run(args, session),
             Command::Stakes(args) => stakes::run(args, session),
+            Command::Expand(args) => expand::run(args, session),
+            Command::Bump(args) => bump::run(args, session),
+            Command::Delegation(command) => delegation::run(command, session),
             Command::Unbond(args) => unbond::run(args, session),
             Command::Withdraw(args) => withdraw::run(args, session),
             Command::Slash(args) => slash::run(args, session),
@@ -88,6 +109,8 @@ impl Command {
             Command::Verify(args) => verify::run(args, session),
             Command::Headers(command) => headers::run(command, session),
             Command::Params(command) => params::run(command, session),
+            Command::Provider(command) => provider::run(command, session),
+            Command::Pop(command) => pop::run(command, session),
             Command::Completions(args) => completions::run(args, session),
         }
     }

@@ -1,46 +1,44 @@
-//! `tapstake slash`: punish a provider whose key is known.
+//! `tapstake slash`: punish a provider that gave its key away. Anybody can.
 
 use std::path::PathBuf;
 
 use bitcoin::consensus::encode::serialize_hex;
-use bitcoin::key::Keypair;
-use bitcoin::{Amount, OutPoint, Transaction, Txid};
+use bitcoin::{Amount, OutPoint, Txid, XOnlyPublicKey};
 use clap::Args;
 use serde::Serialize;
-use tapstake_params::Slashing;
-use tapstake_tracker::{FollowUpKind, KeptParams, StakeState, observe};
-use tapstake_tx::{Coin, Signatures, Slashable, SlashingTx, Stake, UnbondingTx};
+use tapstake_tracker::{FollowUpKind, StakeState, Store, observe};
+use tapstake_verifier::equivocation::Evidence;
 
-use crate::committee::{Committee, secret_keys};
-use crate::error::{Error, Result};
-use crate::live::{SourceArgs, WalletArgs, guard_mainnet};
+use crate::delegation::{self, StakeArg};
+use crate::error::{Context, Error, Result};
+use crate::file;
+use crate::live::{SourceArgs, guard_mainnet, network_dir};
 use crate::output::{Show, facts};
 use crate::session::Session;
-use crate::spending::{CommitteeArgs, amount_arg, aux};
-use crate::stakes::{open_store, record_of, staker_signature};
+use crate::stakes::open_store;
 
-/// Slash a stake, or its unbonding output, with a provider's secret key
+/// More than any evidence takes: a slashing with the adaptor signatures of a large committee.
+const MAX_EVIDENCE: u64 = 4 << 20;
+
+/// Slash a stake, or its unbonding output, with the evidence that its provider equivocated
 ///
-/// Part of the stake is burned or paid as the parameters say, the rest goes to the staker's refund output. A burning
-/// slashing goes out through a bitcoind: Electrum servers cannot pass it on.
+/// Nothing else is needed, no wallet and no key of one's own: the provider's key comes out of the evidence, and decrypts what
+/// the covenant signed in advance. Part of the stake is burned or paid as the parameters say, the rest goes to the staker's
+/// refund output. A burning slashing goes out through a bitcoind: Electrum servers cannot pass it on.
 #[derive(Debug, Args)]
 pub(crate) struct SlashArgs {
-    /// The stake
-    #[arg(value_name = "OUTPOINT")]
-    outpoint: OutPoint,
-    #[command(flatten)]
-    wallet: WalletArgs,
+    /// The stake's delegation file, or its outpoint if it is in the list
+    #[arg(long, value_name = "FILE|OUTPOINT")]
+    delegation: StakeArg,
+    /// The evidence, as tapstake equivocation writes it
+    #[arg(long, value_name = "FILE")]
+    evidence: PathBuf,
+    /// Slash the unbonding output, whatever the source says about the stake
+    #[arg(long)]
+    unbonding: bool,
     #[command(flatten)]
     source: SourceArgs,
-    #[command(flatten)]
-    committee: CommitteeArgs,
-    /// File with the secret key of one of the stake's providers, - for stdin
-    #[arg(long, value_name = "FILE")]
-    provider_key_file: PathBuf,
-    /// The fee, not below the parameters' least [default: that]
-    #[arg(long, value_name = "AMOUNT", value_parser = amount_arg)]
-    fee: Option<Amount>,
-    /// Show the signed transaction, send nothing
+    /// Show the transaction, ready to be sent, and send nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -49,6 +47,7 @@ pub(crate) struct SlashArgs {
 struct Slashed {
     status: &'static str,
     stake: OutPoint,
+    provider: XOnlyPublicKey,
     spends: &'static str,
     txid: Txid,
     slashed_sat: u64,
@@ -64,6 +63,7 @@ impl Show for Slashed {
         facts([
             ("status", self.status.to_owned()),
             ("stake", self.stake.to_string()),
+            ("provider", self.provider.to_string()),
             ("spends", format!("the {} output", self.spends)),
             ("slashing txid", self.txid.to_string()),
             (if self.burns { "burned" } else { "paid" }, sat(self.slashed_sat)),
@@ -74,61 +74,65 @@ impl Show for Slashed {
 }
 
 pub(crate) fn run(args: &SlashArgs, session: &Session<'_>) -> Result<()> {
-    let mut store = open_store(session)?;
-    let record = record_of(&store, args.outpoint)?;
-    let stake = record.stake(&session.secp);
-    let schedule = session.schedule()?;
-    let params = schedule.version(record.params.version)?;
-    if KeptParams::from(params) != record.params {
-        let message =
-            format!("the stake was made under other parameters than this version {}", params.version);
-        return Err(Error::rule("parameters", message).next("give the --params the stake was made under"));
-    }
-    let Some(rules) = &params.slashing else {
-        return Err(Error::rule(
-            "parameters",
-            format!("parameters version {} do not say how to slash", params.version),
-        ));
-    };
-    let committee = Committee::at_hand(session, params, args.committee.covenant_key_file.as_deref())?;
-    let provider = secret_keys(session, &args.provider_key_file, "provider key")?
-        .into_iter()
-        .find(|pair| stake.terms().parties.providers().keys().contains(&pair.x_only_public_key().0))
-        .ok_or_else(|| Error::rule("provider", "the key is none of the stake's providers'"))?;
+    let secp = &session.secp;
+    // A bystander has no list, and none is made.
+    let listed = network_dir(session).is_ok_and(|folder| folder.join("stakes.sqlite").exists());
+    let mut store: Option<Store> = listed.then(|| open_store(session)).transpose()?;
+    let delegation = delegation::verified(session, &args.delegation.package(store.as_ref())?)?;
+    let evidence = file::read(&args.evidence, MAX_EVIDENCE)?;
+    let evidence: Evidence = serde_json::from_slice(&evidence)
+        .map_err(|error| Error::rule("file", error))
+        .context(format!("evidence {}", args.evidence.display()))?;
+    let equivocation = evidence.verify(secp).map_err(|error| Error::verification("equivocation", error))?;
+    let exposed = equivocation.exposed_key();
 
-    let source = args.source.connect(session)?;
-    let fee = args.fee.unwrap_or(rules.min_fee);
-    let job =
-        Job { args, session, record: &record, stake: &stake, rules, fee, committee: &committee, provider };
-    let (slashing, tx, spends) = match observe(source.chain(), &session.secp, &record)?.state {
-        StakeState::Unbonding { .. } | StakeState::Unbonded { .. } => {
-            let unbonding = UnbondingTx::build(&session.secp, &stake, params.unbonding_fee)?;
-            let (slashing, tx) = job.sign(unbonding.coin())?;
-            (slashing, tx, "unbonding")
+    let source = if args.dry_run && args.unbonding { None } else { Some(args.source.connect(session)?) };
+    let unbonded = match &source {
+        _ if args.unbonding => true,
+        None => true,
+        Some(source) => {
+            let record = delegation::record(session, store.as_ref(), &delegation)?;
+            match observe(source.chain(), secp, &record)?.state {
+                StakeState::Unbonding { .. } | StakeState::Unbonded { .. } => true,
+                StakeState::Prepared
+                | StakeState::InMempool
+                | StakeState::Confirmed { .. }
+                | StakeState::Expired { .. } => false,
+                over => {
+                    return Err(Error::rule(
+                        "spent",
+                        format!("nothing is left to slash: the stake is {over}"),
+                    ));
+                }
+            }
         }
-        StakeState::Prepared
-        | StakeState::InMempool
-        | StakeState::Confirmed { .. }
-        | StakeState::Expired { .. } => {
-            let (slashing, tx) = job.sign(stake.coin())?;
-            (slashing, tx, "staking")
-        }
-        over => return Err(Error::rule("spent", format!("nothing is left to slash: the stake is {over}"))),
     };
+    let (slashing, tx, value) = if unbonded {
+        let value = delegation.unbonding().coin().value;
+        (delegation.unbonding_slashing(), delegation.slash_unbonding(secp, exposed)?, value)
+    } else {
+        (delegation.slashing(), delegation.slash(secp, exposed)?, delegation.stake().value())
+    };
+    let stake = delegation.stake().outpoint();
     let mut report = Slashed {
-        status: "dry run: signed, not sent",
-        stake: args.outpoint,
-        spends,
+        status: "dry run: ready to be sent",
+        stake,
+        provider: exposed.public_key(),
+        spends: if unbonded { "unbonding" } else { "staking" },
         txid: tx.compute_txid(),
         slashed_sat: slashing.slashed().to_sat(),
         burns: slashing.burns(),
         refund_sat: slashing.refund().value.to_sat(),
-        fee_sat: fee.to_sat(),
+        fee_sat: (value - slashing.slashed() - slashing.refund().value).to_sat(),
         tx: serialize_hex(&tx),
     };
-    if !args.dry_run {
+    if let (false, Some(source)) = (args.dry_run, &source) {
         guard_mainnet(session, "slash the stake")?;
-        store.keep(&args.outpoint, FollowUpKind::Slashing, &tx)?;
+        if let Some(store) = &mut store
+            && store.get(&stake)?.is_some()
+        {
+            store.keep(&stake, FollowUpKind::Slashing, &tx)?;
+        }
         if slashing.burns() {
             source.chain().broadcast_burning(&tx, slashing.slashed())?;
         } else {
@@ -138,28 +142,4 @@ pub(crate) fn run(args: &SlashArgs, session: &Session<'_>) -> Result<()> {
     }
     session.out.show(&report);
     Ok(())
-}
-
-struct Job<'a> {
-    args: &'a SlashArgs,
-    session: &'a Session<'a>,
-    record: &'a tapstake_tracker::StakeRecord,
-    stake: &'a Stake,
-    rules: &'a Slashing,
-    fee: Amount,
-    committee: &'a Committee,
-    provider: Keypair,
-}
-
-impl Job<'_> {
-    fn sign<O: Slashable>(&self, coin: &Coin<O>) -> Result<(SlashingTx, Transaction)> {
-        let secp = &self.session.secp;
-        let slashing = SlashingTx::build(coin, self.stake.refund_output(), self.rules, self.fee)?;
-        let spend = slashing.spend(coin);
-        let others = self.committee.members().iter().chain([&self.provider]);
-        let mut signatures: Signatures = others.map(|key| spend.sign(secp, key, &aux())).collect();
-        signatures.extend([staker_signature(self.session, &self.args.wallet, self.record, &spend)?]);
-        let tx = slashing.finish(secp, coin, &signatures)?;
-        Ok((slashing, tx))
-    }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tapstake_tracker::{StakeRecord, StakeState, Store, observe, resume};
 use tapstake_wallet::RecoverySheet;
 
+use crate::delegation::{self, StakeArg};
 use crate::error::{Error, Result};
 use crate::live::{SourceArgs, WalletArgs};
 use crate::output::{Show, table};
@@ -125,6 +126,9 @@ impl Show for Listed {
 #[derive(Serialize)]
 struct Resumed {
     resumed: Vec<Txid>,
+    /// Prepared stakes that wait for the covenant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waiting: Vec<OutPoint>,
     /// Coins that are locked for stakes which the list does not have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unlisted: Vec<Unlisted>,
@@ -141,6 +145,7 @@ struct Unlisted {
 impl Show for Resumed {
     fn text(&self) -> String {
         let mut lines: Vec<String> = self.resumed.iter().map(|txid| format!("sent again: {txid}")).collect();
+        lines.extend(self.waiting.iter().map(|stake| format!("{stake} waits for the covenant's signatures")));
         lines.extend(self.unlisted.iter().flat_map(|Unlisted { stake, coins }| {
             coins
                 .iter()
@@ -236,14 +241,24 @@ fn row(record: &StakeRecord, state: Option<StakeState>) -> Row {
 fn resume_all(args: &Resume, session: &Session<'_>) -> Result<()> {
     let source = args.source.connect(session)?;
     let mut store = open_store(session)?;
-    let (sent, failed) = each(session, &mut store, |_, record| {
-        Ok(match observe(source.chain(), &session.secp, &record)?.state {
-            StakeState::Prepared => Some(resume(source.chain(), &record)?),
-            _ => None,
-        })
+    let mut waiting = Vec::new();
+    let (sent, failed) = each(session, &mut store, |store, record| {
+        if observe(source.chain(), &session.secp, &record)?.state != StakeState::Prepared {
+            return Ok(None);
+        }
+        // Only what a quorum has signed is sent.
+        let package = StakeArg::Listed(record.outpoint).package(Some(store))?;
+        match delegation::verified(session, &package) {
+            Ok(verified) => Ok(Some(resume(source.chain(), &verified)?)),
+            Err(error) if error.rule_name() == Some("quorum") => {
+                waiting.push(record.outpoint);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     })?;
     let unlisted = unlisted(args, session, &store)?;
-    session.out.show(&Resumed { resumed: sent.into_iter().flatten().collect(), unlisted, failed });
+    session.out.show(&Resumed { resumed: sent.into_iter().flatten().collect(), waiting, unlisted, failed });
     Ok(())
 }
 

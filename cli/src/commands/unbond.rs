@@ -1,32 +1,28 @@
-//! `tapstake unbond`: end a stake early, with the covenant.
+//! `tapstake unbond`: end a stake early, with what the covenant signed in advance.
 
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{Amount, OutPoint, Txid};
 use clap::Args;
 use serde::Serialize;
-use tapstake_tracker::{FollowUpKind, KeptParams, StakeState, observe};
-use tapstake_tx::{Signatures, UnbondingTx};
+use tapstake_tracker::{FollowUpKind, StakeState, observe};
 
-use crate::committee::Committee;
+use crate::delegation::{self, StakeArg};
 use crate::error::{Error, Result};
 use crate::live::{SourceArgs, WalletArgs, guard_mainnet};
 use crate::output::{Show, facts};
 use crate::session::Session;
-use crate::spending::{CommitteeArgs, aux};
-use crate::stakes::{open_store, record_of, staker_signature};
+use crate::stakes::{open_store, staker_signature};
 
-/// End a stake early: staker and covenant sign its one unbonding transaction
+/// End a stake early: the staker adds its signature to the unbonding transaction that the covenant signed in advance
 #[derive(Debug, Args)]
 pub(crate) struct UnbondArgs {
-    /// The stake
-    #[arg(value_name = "OUTPOINT")]
-    outpoint: OutPoint,
+    /// The stake, by its outpoint in the list or by its delegation file
+    #[arg(value_name = "OUTPOINT|FILE")]
+    stake: StakeArg,
     #[command(flatten)]
     wallet: WalletArgs,
     #[command(flatten)]
     source: SourceArgs,
-    #[command(flatten)]
-    committee: CommitteeArgs,
     /// Show the signed transaction, send nothing
     #[arg(long)]
     dry_run: bool,
@@ -59,32 +55,18 @@ impl Show for Unbonding {
 pub(crate) fn run(args: &UnbondArgs, session: &Session<'_>) -> Result<()> {
     let secp = &session.secp;
     let mut store = open_store(session)?;
-    let record = record_of(&store, args.outpoint)?;
-    let stake = record.stake(secp);
-    let schedule = session.schedule()?;
-    let params = schedule.version(record.params.version)?;
-    if params.covenant != *stake.terms().parties.covenant() || KeptParams::from(params) != record.params {
-        return Err(Error::rule(
-            "covenant",
-            format!("the stake was made under other parameters than this version {}", params.version),
-        )
-        .next("give the --params the stake was made under"));
-    }
-    let committee = Committee::at_hand(session, params, args.committee.covenant_key_file.as_deref())?;
-
-    let unbonding = UnbondingTx::build(secp, &stake, params.unbonding_fee)?;
-    let spend = unbonding.spend(&stake);
-    let mut signatures: Signatures =
-        committee.members().iter().map(|member| spend.sign(secp, member, &aux())).collect();
-    signatures.extend([staker_signature(session, &args.wallet, &record, &spend)?]);
-    let tx = unbonding.finish(secp, &stake, &signatures)?;
+    let delegation = delegation::verified(session, &args.stake.package(Some(&store))?)?;
+    let (stake, unbonding) = (delegation.stake(), delegation.unbonding());
+    let record = delegation::record(session, Some(&store), &delegation)?;
+    let (_, signature) = staker_signature(session, &args.wallet, &record, &unbonding.spend(stake))?;
+    let tx = delegation.finish_unbonding(secp, signature)?;
 
     let mut report = Unbonding {
         status: "dry run: signed, not sent",
-        stake: args.outpoint,
+        stake: stake.outpoint(),
         txid: tx.compute_txid(),
         value_sat: unbonding.coin().value.to_sat(),
-        fee_sat: params.unbonding_fee.to_sat(),
+        fee_sat: (stake.value() - unbonding.coin().value).to_sat(),
         unbonding_time: stake.terms().unbonding_time.blocks(),
         tx: serialize_hex(&tx),
     };
@@ -99,7 +81,9 @@ pub(crate) fn run(args: &UnbondArgs, session: &Session<'_>) -> Result<()> {
             }
             state => return Err(Error::rule("spent", format!("nothing to unbond: the stake is {state}"))),
         }
-        store.keep(&args.outpoint, FollowUpKind::Unbonding, &tx)?;
+        if store.get(&record.outpoint)?.is_some() {
+            store.keep(&record.outpoint, FollowUpKind::Unbonding, &tx)?;
+        }
         source.chain().broadcast(&tx)?;
         report.status = "broadcast";
     }

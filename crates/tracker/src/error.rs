@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use bitcoin::{Network, OutPoint};
 use tapstake_chain::ChainError;
+use tapstake_tx::delegation::{CombineError, DelegationError};
 
 use crate::record::RecordError;
 
@@ -28,9 +29,12 @@ pub enum TrackerError {
     /// The output at the stake's outpoint is another one.
     #[error("output {0} on the chain is not the staking output of the record")]
     NotTheStake(OutPoint),
-    /// The staking transaction is not kept, so it cannot be sent again.
-    #[error("the staking transaction of {0} is not kept here: the stake was restored from a recovery sheet")]
-    NoTransaction(OutPoint),
+    /// The stake's delegation does not give out its staking transaction.
+    #[error(transparent)]
+    Delegation(#[from] DelegationError),
+    /// Two copies of a delegation contradict each other.
+    #[error(transparent)]
+    Combine(#[from] CombineError),
     /// The store has no such stake.
     #[error("no stake {0} in the list")]
     UnknownStake(OutPoint),

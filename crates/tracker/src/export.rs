@@ -3,6 +3,7 @@
 use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tapstake_tx::delegation::DelegationPackage;
 
 use crate::error::TrackerError;
 use crate::record::StakeRecord;
@@ -22,6 +23,8 @@ struct Document {
 struct Entry {
     record: Box<RawValue>,
     follow_ups: Vec<Kept>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delegation: Option<DelegationPackage>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -31,7 +34,7 @@ struct Kept {
 }
 
 impl Store {
-    /// Everything in the list as JSON: records and kept transactions, no secret.
+    /// Everything in the list as JSON: records, kept transactions and delegations, no secret.
     ///
     /// # Errors
     ///
@@ -41,6 +44,7 @@ impl Store {
             let kept = |FollowUp { kind, tx }| Kept { kind, tx: serialize_hex(&tx) };
             Ok(Entry {
                 record: RawValue::from_string(record.to_json()).expect("a record's JSON is JSON"),
+                delegation: self.delegation(&record.outpoint)?,
                 follow_ups: self.follow_ups(&record.outpoint)?.into_iter().map(kept).collect(),
             })
         };
@@ -71,13 +75,14 @@ impl Store {
         }
         let document: Document = serde_json::from_str(json).map_err(malformed)?;
         let secp = bitcoin::secp256k1::Secp256k1::verification_only();
-        let stake = |Entry { record, follow_ups }| {
+        let stake = |Entry { record, follow_ups, delegation }| {
             let record = StakeRecord::from_json(&secp, RawValue::get(&record))?;
             let kept = |Kept { kind, tx }| {
                 let tx = deserialize_hex(&tx).map_err(|error| TrackerError::Export(error.to_string()))?;
                 Ok(FollowUp { kind, tx })
             };
-            Ok((record, follow_ups.into_iter().map(kept).collect::<Result<_, TrackerError>>()?))
+            let follow_ups = follow_ups.into_iter().map(kept).collect::<Result<_, TrackerError>>()?;
+            Ok((record, follow_ups, delegation))
         };
         let stakes: Vec<_> = document.stakes.into_iter().map(stake).collect::<Result<_, TrackerError>>()?;
         self.insert_all(&stakes)

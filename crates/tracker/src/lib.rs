@@ -2,7 +2,8 @@
 //!
 //! A seed does not find a stake again, since its output commits to other people's keys. So before a staking
 //! transaction is sent, its [`StakeRecord`] is in the [`Store`]: a process killed at any moment later finds its
-//! stake again, and [`resume`]s it if the transaction never left.
+//! stake again, and [`resume`]s it if the transaction never left. Beside the record lies the stake's
+//! [`DelegationPackage`](tapstake_tx::delegation::DelegationPackage): what covenant and staker signed in advance.
 //!
 //! [`observe`] asks a [`ChainSource`](tapstake_chain::ChainSource) where a stake is in its life. Nothing is
 //! believed from an earlier time, so that reorganisations are followed:
@@ -11,7 +12,8 @@
 //! Prepared ─ InMempool ─ Confirmed ─ Expired ──────────────────────── Withdrawn
 //!     │                      ├────── Unbonding ─ Unbonded ─────────────┤
 //! Conflicted                 │           │                             │
-//!                            └───────────┴────── Slashed ─ RefundWithdrawable
+//!                            ├───────────┴────── Slashed ─ RefundWithdrawable
+//!                            └────── Expanded
 //! ```
 //!
 //! ```
@@ -53,7 +55,7 @@
 //!
 //! - [`StakeRecord`]: what is remembered of one stake; no secret in it.
 //! - [`Store`]: the list on disk, with [`FollowUp`] transactions and what was [`LastSeen`].
-//! - [`observe`], [`Observed`], [`StakeState`]: where a stake is in its life; [`resume`] sends it again.
+//! - [`observe`], [`Observed`], [`StakeState`]: where a stake is in its life; [`resume`] sends a verified delegation again.
 //! - [`classify_spend`]: by which way an output was spent, without any source.
 //! - [`withdrawable_at`]: the boundary from which on an output may be withdrawn.
 #![forbid(unsafe_code)]

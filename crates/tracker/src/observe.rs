@@ -1,10 +1,11 @@
 //! Following a stake on the chain.
 
 use bitcoin::secp256k1::{Secp256k1, Verification};
-use bitcoin::{OutPoint, Transaction, Txid};
+use bitcoin::{Network, OutPoint, Transaction, Txid};
 use tapstake_chain::{BlockId, ChainError, ChainSource, Spend, TxInfo};
 use tapstake_params::Height;
 use tapstake_script::{LeafName, RefundOutput, UnbondingOutput};
+use tapstake_tx::delegation::{Delegation, Verified};
 use tapstake_tx::{Coin, Stake, Withdrawable};
 use tapstake_verifier::expiry;
 
@@ -54,7 +55,7 @@ pub fn observe<C: Verification>(
     secp: &Secp256k1<C>,
     record: &StakeRecord,
 ) -> Result<Observed, TrackerError> {
-    check_network(source, record)?;
+    check_network(source, record.outpoint, record.network)?;
     let stake = record.stake(secp);
     let mut tip = source.tip()?;
     for _ in 0..ATTEMPTS {
@@ -68,23 +69,21 @@ pub fn observe<C: Verification>(
     Err(ChainError::Reorganised { height: tip.height }.into())
 }
 
-/// Sends the staking transaction, for the first time or again: whoever was stopped between writing the record and
-/// sending goes on from here.
+/// Sends the staking transaction of a delegation that a quorum of the covenant has signed, for the first time or again:
+/// whoever was stopped between writing the record and sending goes on from here.
 ///
 /// # Errors
 ///
-/// [`TrackerError::NoTransaction`] for a stake restored without one, [`TrackerError::Network`],
-/// [`TrackerError::Chain`].
-pub fn resume(source: &dyn ChainSource, record: &StakeRecord) -> Result<Txid, TrackerError> {
-    check_network(source, record)?;
-    let tx = record.staking_tx.as_ref().ok_or(TrackerError::NoTransaction(record.outpoint))?;
-    Ok(source.broadcast(tx)?)
+/// [`TrackerError::Delegation`] if an input is not signed yet, [`TrackerError::Network`], [`TrackerError::Chain`].
+pub fn resume(source: &dyn ChainSource, delegation: &Delegation<Verified>) -> Result<Txid, TrackerError> {
+    check_network(source, delegation.stake().outpoint(), delegation.network())?;
+    Ok(source.broadcast(&delegation.staking_tx()?)?)
 }
 
-fn check_network(source: &dyn ChainSource, record: &StakeRecord) -> Result<(), TrackerError> {
-    let (stake, source_network) = (record.network, source.network());
+fn check_network(source: &dyn ChainSource, outpoint: OutPoint, stake: Network) -> Result<(), TrackerError> {
+    let source_network = source.network();
     if stake != source_network {
-        return Err(TrackerError::Network { outpoint: record.outpoint, stake, source_network });
+        return Err(TrackerError::Network { outpoint, stake, source_network });
     }
     Ok(())
 }
@@ -118,6 +117,9 @@ impl Walk<'_> {
             None => (self.staked(since), Some(Withdrawable::from(coin))),
             Some(spend) => match classify_spend(secp, self.stake, &spend.tx, spend.input_index) {
                 SpendKind::Unbonding(coin) => self.unbonding(&spend, &coin)?,
+                SpendKind::Expansion => {
+                    (StakeState::Expanded { txid: spend.txid, height: height(&spend) }, None)
+                }
                 SpendKind::Slashing(refund) => self.slashed(Origin::Staking, &spend, refund.as_ref())?,
                 SpendKind::Withdrawal => (withdrawn(Origin::Staking, &spend), None),
                 SpendKind::Unknown => (unknown(Origin::Staking, &spend), None),
@@ -155,7 +157,7 @@ impl Walk<'_> {
             return match classify_unbonding_spend(self.stake, &coin.output, &spend.tx, spend.input_index) {
                 SpendKind::Slashing(refund) => self.slashed(Origin::Unbonding, &spend, refund.as_ref()),
                 SpendKind::Withdrawal => Ok((withdrawn(Origin::Unbonding, &spend), None)),
-                SpendKind::Unbonding(_) | SpendKind::Unknown => {
+                SpendKind::Unbonding(_) | SpendKind::Expansion | SpendKind::Unknown => {
                     Ok((unknown(Origin::Unbonding, &spend), None))
                 }
             };

@@ -32,7 +32,8 @@ pub struct StakeRecord {
     pub params: KeptParams,
     /// Where the staker's private key lies below a master key; `None` if that is not known here.
     pub staker: Option<KeyOrigin>,
-    /// The staking transaction, signed; `None` if the stake was restored from a recovery sheet.
+    /// The staking transaction, signed or not: what it spends tells whether another took its place. `None` if the stake was
+    /// restored from a recovery sheet. Only a verified delegation sends it.
     #[serde(with = "optional_tx")]
     pub staking_tx: Option<Transaction>,
     /// The withdrawal that was signed before the staking transaction was sent, and kept.
@@ -109,25 +110,19 @@ pub enum RecordError {
     /// The staking transaction's output is not the stake.
     #[error("output {0} is not the staking output of the terms with the stake's value")]
     OtherOutput(OutPoint),
-    /// An input of the staking transaction is not signed: it could not be sent.
-    #[error("input {input} of the staking transaction is not signed")]
-    Unsigned {
-        /// The position of the input.
-        input: usize,
-    },
     /// The rehearsed withdrawal withdraws something else.
     #[error("the rehearsed withdrawal does not spend {0}")]
     OtherWithdrawal(OutPoint),
 }
 
 impl StakeRecord {
-    /// The record of `stake`, made by the signed `staking_tx` under `params` when the tip was at `made_at`.
+    /// The record of `stake`, made by `staking_tx` under `params` when the tip was at `made_at`.
     ///
     /// What else is known (origin of the key, rehearsed withdrawal, wallet, label) goes into the fields.
     ///
     /// # Errors
     ///
-    /// [`RecordError`] if the transaction is not signed or does not make the stake.
+    /// [`RecordError`] if the transaction does not make the stake.
     pub fn new(
         network: Network,
         stake: &Stake,
@@ -176,10 +171,6 @@ impl StakeRecord {
             }
             if tx.output.get(outpoint.vout as usize) != Some(&stake.coin().to_txout()) {
                 return Err(RecordError::OtherOutput(outpoint));
-            }
-            let unsigned = |input: &bitcoin::TxIn| input.witness.is_empty() && input.script_sig.is_empty();
-            if let Some(input) = tx.input.iter().position(unsigned) {
-                return Err(RecordError::Unsigned { input });
             }
         }
         match &self.rehearsed_exit {

@@ -10,6 +10,8 @@ use tapstake_tx::{Coin, Stake};
 pub enum SpendKind {
     /// The staking output, early, by staker and covenant; into this unbonding output.
     Unbonding(Coin<UnbondingOutput>),
+    /// The staking output, by staker and covenant, together with a funding input: moved into a larger or longer stake.
+    Expansion,
     /// By staker, provider and covenant; into this refund output, if the slashing transaction has one.
     Slashing(Option<Coin<RefundOutput>>),
     /// By the staker alone, after the timelock.
@@ -34,7 +36,12 @@ pub fn classify_spend<C: Verification>(
         Some(LeafName::Unbonding) => {
             let output = stake.terms().unbonding_output(secp);
             // Staker and covenant together can sign anything: only an unbonding output is an unbonding.
-            coin_of(tx, output, 0).map_or(SpendKind::Unknown, SpendKind::Unbonding)
+            match coin_of(tx, output, 0) {
+                Some(coin) => SpendKind::Unbonding(coin),
+                // Whose new stake it is, the terms of the old one do not say; nothing else has this shape.
+                None if input_index == 0 && tx.input.len() == 2 => SpendKind::Expansion,
+                None => SpendKind::Unknown,
+            }
         }
         None => SpendKind::Unknown,
     }

@@ -99,6 +99,13 @@ pub enum StakeState {
         /// Its block.
         height: Option<Height>,
     },
+    /// Moved into a larger or longer stake: the end of this one.
+    Expanded {
+        /// The staking transaction of the new stake.
+        txid: Txid,
+        /// Its block.
+        height: Option<Height>,
+    },
     /// Spent in a way that the rules of staking do not know.
     SpentUnknown {
         /// Which output was spent.
@@ -136,6 +143,7 @@ impl StakeState {
             StakeState::Slashed { .. } => "slashed",
             StakeState::RefundWithdrawable { .. } => "refund_withdrawable",
             StakeState::Withdrawn { .. } => "withdrawn",
+            StakeState::Expanded { .. } => "expanded",
             StakeState::SpentUnknown { .. } => "spent_unknown",
         }
     }
@@ -162,6 +170,7 @@ impl StakeState {
             | StakeState::Conflicted { .. }
             | StakeState::InMempool
             | StakeState::Withdrawn { .. }
+            | StakeState::Expanded { .. }
             | StakeState::SpentUnknown { .. } => None,
         }
     }
@@ -227,6 +236,9 @@ impl fmt::Display for StakeState {
             ),
             StakeState::Withdrawn { from, txid, height } => {
                 write!(f, "withdrawn from the {from} output by {txid} {}", Place(height))
+            }
+            StakeState::Expanded { txid, height } => {
+                write!(f, "expanded into the stake of {txid} {}", Place(height))
             }
             StakeState::SpentUnknown { from, txid, height } => {
                 write!(f, "{from} output spent in an unknown way by {txid} {}", Place(height))

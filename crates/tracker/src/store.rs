@@ -9,6 +9,7 @@ use bitcoin::{OutPoint, Transaction};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 use tapstake_chain::BlockId;
+use tapstake_tx::delegation::DelegationPackage;
 
 use crate::error::TrackerError;
 use crate::observe::Observed;
@@ -16,7 +17,7 @@ use crate::record::{RecordError, StakeRecord};
 use crate::state::StakeState;
 
 /// The format of the database: its `user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// "taps": which program's file it is, its `application_id`.
 const APPLICATION: i64 = 0x7461_7073;
 
@@ -37,6 +38,13 @@ const SCHEMA: &str = "
     CREATE TABLE seen (
         outpoint TEXT NOT NULL PRIMARY KEY REFERENCES stake (outpoint) ON DELETE CASCADE,
         seen TEXT NOT NULL
+    ) STRICT;";
+
+/// What format 2 adds to format 1: delegations, in their binary form.
+const DELEGATIONS: &str = "
+    CREATE TABLE delegation (
+        outpoint TEXT NOT NULL PRIMARY KEY REFERENCES stake (outpoint) ON DELETE CASCADE,
+        package BLOB NOT NULL
     ) STRICT;";
 
 /// The list of stakes of a holder: a SQLite database in one file.
@@ -96,12 +104,13 @@ impl Store {
             crate::create::create(file, |path| {
                 let connection = Connection::open(path)?;
                 connection.execute_batch(&format!(
-                    "BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
+                    "BEGIN; {SCHEMA} {DELEGATIONS} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
                 ))
             })?;
         }
-        let store = Store::connect(file).map_err(|error| self::error(file, error))?;
+        let mut store = Store::connect(file).map_err(|error| self::error(file, error))?;
         store.check()?;
+        store.migrate()?;
         Ok(store)
     }
 
@@ -148,6 +157,23 @@ impl Store {
         Ok(())
     }
 
+    /// Brings an older file up to this format, in one transaction.
+    fn migrate(&mut self) -> Result<(), TrackerError> {
+        let version = |connection: &Connection| {
+            connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
+        };
+        if version(&self.connection).map_err(|error| self.error(error))? == FORMAT {
+            return Ok(());
+        }
+        self.change(|tx, _| {
+            // Another process may have done it while this one waited for its turn.
+            if version(tx)? < FORMAT {
+                tx.execute_batch(&format!("{DELEGATIONS} PRAGMA user_version = {FORMAT};"))?;
+            }
+            Ok(())
+        })
+    }
+
     fn length(&self) -> Result<u64, TrackerError> {
         let file = std::fs::metadata(&self.file);
         Ok(file.map_err(|error| TrackerError::File { file: self.file.clone(), error })?.len())
@@ -165,20 +191,20 @@ impl Store {
     /// [`TrackerError::Record`] if it contradicts itself, [`TrackerError::AlreadyKnown`] if the list has that stake
     /// with other facts.
     pub fn insert(&mut self, record: &StakeRecord) -> Result<(), TrackerError> {
-        self.insert_all(&[(record.clone(), Vec::new())]).map(|_| ())
+        self.insert_all(&[(record.clone(), Vec::new(), None)]).map(|_| ())
     }
 
     /// Adds stakes with their later transactions, all or none; returns how many were new.
     pub(crate) fn insert_all(
         &mut self,
-        stakes: &[(StakeRecord, Vec<FollowUp>)],
+        stakes: &[(StakeRecord, Vec<FollowUp>, Option<DelegationPackage>)],
     ) -> Result<usize, TrackerError> {
-        for (record, _) in stakes {
+        for (record, ..) in stakes {
             record.check(&self.secp)?;
         }
         self.change(|tx, secp| {
             let mut new = 0;
-            for (record, follow_ups) in stakes {
+            for (record, follow_ups, delegation) in stakes {
                 let outpoint = record.outpoint.to_string();
                 let known: Option<String> = tx
                     .query_row("SELECT record FROM stake WHERE outpoint = ?1", [&outpoint], |row| row.get(0))
@@ -199,6 +225,11 @@ impl Store {
                 }
                 for FollowUp { kind, tx: kept } in follow_ups {
                     keep(tx, &record.outpoint, *kind, kept)?;
+                }
+                if let Some(package) = delegation {
+                    // One that is kept already may have more signatures.
+                    let row = params![outpoint, package.to_bytes()];
+                    tx.execute("INSERT OR IGNORE INTO delegation VALUES (?1, ?2)", row)?;
                 }
             }
             Ok(new)
@@ -340,6 +371,48 @@ impl Store {
             .map_err(|error| self.error(error))?;
         seen.map(|json| serde_json::from_str(&json).map_err(|error| self.damaged(error.to_string())))
             .transpose()
+    }
+
+    /// Keeps the delegation of a stake in the list: what is signed in advance of its ways out. If there is one already, the
+    /// signatures of both are put together; what is kept then is returned.
+    ///
+    /// # Errors
+    ///
+    /// [`TrackerError::UnknownStake`], [`TrackerError::Combine`] if it contradicts the one that is kept, and what writing
+    /// the file brings.
+    pub fn keep_delegation(
+        &mut self,
+        package: &DelegationPackage,
+    ) -> Result<DelegationPackage, TrackerError> {
+        let outpoint = package.outpoint();
+        let kept = match self.delegation(&outpoint)? {
+            Some(kept) => kept.combine(package.clone())?,
+            None => package.clone(),
+        };
+        self.change(|tx, _| {
+            require(tx, &outpoint)?;
+            let row = params![outpoint.to_string(), kept.to_bytes()];
+            tx.execute("INSERT OR REPLACE INTO delegation VALUES (?1, ?2)", row)?;
+            Ok(())
+        })?;
+        Ok(kept)
+    }
+
+    /// The delegation of a stake, if one is kept. Whether its signatures are right is its check to say.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::get`].
+    pub fn delegation(&self, outpoint: &OutPoint) -> Result<Option<DelegationPackage>, TrackerError> {
+        let package: Option<Vec<u8>> = self
+            .connection
+            .query_row("SELECT package FROM delegation WHERE outpoint = ?1", [outpoint.to_string()], |row| {
+                row.get(0)
+            })
+            .optional()
+            .map_err(|error| self.error(error))?;
+        let read = |bytes: Vec<u8>| DelegationPackage::from_bytes(&bytes);
+        package.map(|bytes| read(bytes).map_err(|error| self.damaged(error.to_string()))).transpose()
     }
 
     fn update(

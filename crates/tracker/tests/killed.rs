@@ -11,9 +11,12 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use bitcoin::OutPoint;
+use bitcoin::key::Secp256k1;
+use bitcoin::{Network, OutPoint};
 use support::{Stage, source};
+use tapstake_params::local::{self, Slashed};
 use tapstake_tracker::{StakeRecord, StakeState, Store, resume};
+use tapstake_tx::delegation::CheckedDelegation;
 
 const ROLE: &str = "TAPSTAKE_TEST_CHILD";
 const SAYS: &str = "child: ";
@@ -109,7 +112,13 @@ fn a_process_killed_around_its_broadcast_finds_its_stake_again() {
             Store::open(&Path::new(&env::var("TAPSTAKE_TEST_STORE").unwrap()).with_extension("own")).unwrap();
         store.insert(&record).unwrap();
         if role == "after broadcast" {
-            resume(source(&env::var("TAPSTAKE_TEST_URL").unwrap()).as_ref(), &record).unwrap();
+            let schedule = local::schedule(&Secp256k1::new(), Network::Regtest, Slashed::Burned).unwrap();
+            let kept = store_of_child().delegation(&record.outpoint).unwrap().unwrap();
+            let CheckedDelegation::Verified(verified) = kept.check(&Secp256k1::new(), &schedule).unwrap()
+            else {
+                panic!("the parent kept a verified one")
+            };
+            resume(source(&env::var("TAPSTAKE_TEST_URL").unwrap()).as_ref(), &verified).unwrap();
         }
         say("ready to die");
         std::thread::sleep(Duration::from_secs(60));
@@ -122,7 +131,10 @@ fn a_process_killed_around_its_broadcast_finds_its_stake_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("stakes.sqlite");
         let record = stage.prepare(20);
-        Store::open(&file).unwrap().insert(&record).unwrap();
+        let verified = stage.verified(&record);
+        let mut store = Store::open(&file).unwrap();
+        store.insert(&record).unwrap();
+        store.keep_delegation(&verified.package()).unwrap();
         let (child, said) = Killed::start(TEST, role, &file, &stage.devnet.electrum_url());
         assert_eq!(heard(said).next().as_deref(), Some("ready to die"));
         drop(child);
@@ -132,7 +144,7 @@ fn a_process_killed_around_its_broadcast_finds_its_stake_again() {
         assert_eq!(found, record);
         assert_eq!(stage.state(&found), expected);
         if expected == StakeState::Prepared {
-            resume(stage.source.as_ref(), &found).unwrap();
+            resume(stage.source.as_ref(), &verified).unwrap();
         }
         stage.devnet.mine(1).unwrap();
         assert!(matches!(stage.state(&found), StakeState::Confirmed { confirmations: 1, .. }));

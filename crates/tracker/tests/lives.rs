@@ -18,8 +18,9 @@ fn a_stake_is_prepared_sent_locked_expired_and_withdrawn() {
     assert_eq!((seen.included, seen.withdrawable()), (None, None));
 
     // Sent, and sent again: the second time nothing happens.
+    let delegation = stage.verified(&record);
     for _ in 0..2 {
-        assert_eq!(resume(stage.source.as_ref(), &record).unwrap(), record.outpoint.txid);
+        assert_eq!(resume(stage.source.as_ref(), &delegation).unwrap(), record.outpoint.txid);
         assert_eq!(stage.state(&record), StakeState::InMempool);
     }
     stage.devnet.mine(1).unwrap();
@@ -219,13 +220,14 @@ fn a_double_spent_funding_is_a_conflict_and_a_reorganisation_takes_it_back() {
     let stage = Stage::new();
     let coin = stage.coin(VALUE + Amount::from_sat(500));
     let record = stage.prepare_from(&coin, 20);
+    let delegation = stage.verified(&record);
     let back = TxOut { value: VALUE, script_pubkey: stage.address() };
     let other = stage.pay(&coin, vec![back]);
     let txid = stage.send(&other);
     let conflicted = |height| StakeState::Conflicted { coin: coin.0, txid, height };
     assert_eq!(stage.state(&record), conflicted(None));
     assert!(matches!(
-        resume(stage.source.as_ref(), &record),
+        resume(stage.source.as_ref(), &delegation),
         Err(TrackerError::Chain(tapstake_chain::ChainError::Rejected { .. }))
     ));
     stage.devnet.mine(1).unwrap();
@@ -291,17 +293,42 @@ fn records_of_another_network_or_output_are_refused() {
     assert!(matches!(refused, Err(TrackerError::NotTheStake(outpoint)) if outpoint == record.outpoint));
     record.network = Network::Signet;
     assert!(matches!(stage.try_observe(&record), Err(TrackerError::Network { .. })));
-    assert!(matches!(resume(stage.source.as_ref(), &record), Err(TrackerError::Network { .. })));
 }
 
 #[test]
-fn a_stake_restored_without_its_transaction_is_found_but_not_sent() {
+fn a_stake_that_staker_and_covenant_spend_with_another_input_is_expanded() {
+    let stage = Stage::new();
+    let record = stage.staked(1_000);
+    let stake = record.stake(&stage.secp);
+    let funding = stage.coin(Amount::from_sat(10_000));
+    let output = TxOut { value: VALUE, script_pubkey: stage.address() };
+    let mut tx = stage.pay(&funding, vec![output]);
+    let mut old = tx.input[0].clone();
+    old.previous_output = stake.outpoint();
+    old.witness.clear();
+    tx.input.insert(0, old);
+    let prevouts = [stake.coin().to_txout(), funding.1.clone()];
+    let leaf = stake.coin().output.unbonding();
+    let mut cache = bitcoin::sighash::SighashCache::new(&tx);
+    let spend = tapstake_tx::LeafSpend::new(&stage.secp, &mut cache, 0, &prevouts, leaf).unwrap();
+    let witness = spend.witness(&stage.secp, &stage.sign(&spend, &[stage.staker])).unwrap();
+    tx.input[0].witness = witness;
+    assert_eq!(classify_spend(&stage.secp, &stake, &tx, 0), SpendKind::Expansion);
+    // As the second input it is no expansion, and neither is it with a third one.
+    let mut other = tx.clone();
+    other.input.swap(0, 1);
+    assert_eq!(classify_spend(&stage.secp, &stake, &other, 1), SpendKind::Unknown);
+    other.input.swap(0, 1);
+    other.input.push(other.input[1].clone());
+    assert_eq!(classify_spend(&stage.secp, &stake, &other, 0), SpendKind::Unknown);
+}
+
+#[test]
+fn a_stake_restored_without_its_transaction_is_found() {
     let stage = Stage::new();
     let mut record = stage.prepare(20);
     let tx = record.staking_tx.take().unwrap();
     assert_eq!(stage.state(&record), StakeState::Prepared);
-    let refused = resume(stage.source.as_ref(), &record);
-    assert!(matches!(refused, Err(TrackerError::NoTransaction(outpoint)) if outpoint == record.outpoint));
     stage.send(&tx);
     stage.devnet.mine(20).unwrap();
     assert!(matches!(stage.state(&record), StakeState::Expired { height, .. } if height < stage.tip()));

@@ -160,10 +160,6 @@ fn a_record_that_contradicts_itself_is_refused() {
     let mut other = record.clone();
     other.rehearsed_exit.clone_from(&other.staking_tx);
     assert_eq!(other.check(secp), Err(RecordError::OtherWithdrawal(record.outpoint)));
-    let mut other = record.clone();
-    other.staking_tx.as_mut().unwrap().input[0].witness.clear();
-    assert_eq!(other.check(secp), Err(RecordError::Unsigned { input: 0 }));
-    assert_eq!(StakeRecord::from_json(secp, &other.to_json()), Err(RecordError::Unsigned { input: 0 }));
     let (_folder, file) = list();
     assert!(matches!(Store::open(&file).unwrap().insert(&other), Err(TrackerError::Record(_))));
 
@@ -178,10 +174,10 @@ fn a_record_that_contradicts_itself_is_refused() {
 fn a_list_of_a_newer_version_is_refused_untouched() {
     let (_folder, file) = list();
     drop(Store::open(&file).unwrap());
-    rusqlite::Connection::open(&file).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+    rusqlite::Connection::open(&file).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
     let before = fs::read(&file).unwrap();
     let refused = Store::open(&file).unwrap_err();
-    assert!(matches!(refused, TrackerError::NewerStore { found: 2, supported: 1, .. }), "{refused}");
+    assert!(matches!(refused, TrackerError::NewerStore { found: 3, supported: 2, .. }), "{refused}");
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
@@ -269,4 +265,70 @@ fn a_damaged_record_hides_no_other() {
         panic!("{:?}", store.entries())
     };
     assert_eq!((*damaged, *whole, record), (first.outpoint, second.outpoint, &second));
+}
+
+#[test]
+fn a_list_of_the_first_format_is_opened_and_keeps_delegations_from_then_on() {
+    let stage = Stage::new();
+    let (_folder, file) = list();
+    let record = full(&stage);
+    Store::open(&file).unwrap().insert(&record).unwrap();
+    // What the first format had.
+    let older = "DROP TABLE delegation; PRAGMA user_version = 1";
+    rusqlite::Connection::open(&file).unwrap().execute_batch(older).unwrap();
+
+    let package = stage.verified(&record).package();
+    let mut store = Store::open(&file).unwrap();
+    assert_eq!(store.list().unwrap(), std::slice::from_ref(&record));
+    assert_eq!(store.delegation(&record.outpoint).unwrap(), None);
+    store.keep_delegation(&package).unwrap();
+    drop(store);
+    let mut store = Store::open(&file).unwrap();
+    assert_eq!(store.delegation(&record.outpoint).unwrap(), Some(package));
+    store.remove(&record.outpoint).unwrap();
+    assert_eq!(store.delegation(&record.outpoint).unwrap(), None, "gone with its stake");
+}
+
+#[test]
+fn copies_of_a_delegation_are_put_together_and_nothing_kept_is_lost() {
+    let stage = Stage::new();
+    let (_folder, file) = list();
+    let record = full(&stage);
+    let mut store = Store::open(&file).unwrap();
+    let (signed, verified) = (stage.pre_signed(&record).package(), stage.verified(&record).package());
+    let refused = store.keep_delegation(&signed);
+    assert!(matches!(refused, Err(TrackerError::UnknownStake(outpoint)) if outpoint == record.outpoint));
+
+    store.insert(&record).unwrap();
+    store.keep_delegation(&signed).unwrap();
+    // The copy that went to the committee has no witnesses of the staking transaction.
+    let kept = store.keep_delegation(&verified.clone().without_witnesses()).unwrap();
+    assert_eq!(kept, verified);
+    store.keep_delegation(&signed).unwrap();
+    assert_eq!(store.delegation(&record.outpoint).unwrap(), Some(verified.clone()));
+
+    let mut other = verified;
+    let signatures = stage.pre_signed(&record).covenant_signatures(
+        &stage.secp,
+        &tapstake_params::local::covenant_keypairs(&stage.secp)[0],
+        &[1; 32],
+    );
+    *other.parts.covenant.first_entry().unwrap().get_mut() = signatures;
+    assert!(matches!(store.keep_delegation(&other), Err(TrackerError::Combine(_))));
+}
+
+#[test]
+fn an_export_carries_delegations() {
+    let stage = Stage::new();
+    let (_folder, file) = list();
+    let record = full(&stage);
+    let package = stage.verified(&record).package();
+    let mut store = Store::open(&file).unwrap();
+    store.insert(&record).unwrap();
+    store.keep_delegation(&package).unwrap();
+    let export = store.export().unwrap();
+    let (_folder, other) = list();
+    let mut other = Store::open(&other).unwrap();
+    assert_eq!(other.import(&export).unwrap(), 1);
+    assert_eq!(other.delegation(&record.outpoint).unwrap(), Some(package));
 }

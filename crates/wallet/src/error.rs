@@ -132,6 +132,32 @@ pub enum WalletError {
     /// A fee rate nobody means.
     #[error(transparent)]
     FeeRate(#[from] tapstake_tx::FeeRateError),
+    /// No unspent output of a waiting transaction is the wallet's, so no child can pay for it.
+    #[error("transaction {0} has no unspent change of this wallet, so no child can pay for it")]
+    NoChange(Txid),
+    /// The change of a waiting transaction does not cover what a child must pay.
+    #[error("change of {} sat does not cover a child's fee of {} sat", change.to_sat(), fee.to_sat())]
+    SmallChange {
+        /// The change.
+        change: Amount,
+        /// What the child must pay.
+        fee: Amount,
+    },
+    /// No single coin pays for an expansion.
+    #[error("no single spendable coin pays {} sat and the fee: an expansion takes exactly one", missing.to_sat())]
+    NoFundingCoin {
+        /// What the new stake holds more than the old one.
+        missing: Amount,
+    },
+    /// An expansion breaks a rule.
+    #[error(transparent)]
+    Expansion(#[from] tapstake_tx::ExpansionError),
+    /// The stake's delegation breaks a rule.
+    #[error(transparent)]
+    Delegation(#[from] tapstake_tx::delegation::DelegationError),
+    /// A child has nothing to pay for.
+    #[error(transparent)]
+    Cpfp(#[from] tapstake_tx::CpfpError),
     /// A fee nobody means.
     #[error("fee of {} sat is above the limit of {} sat", fee.to_sat(), limit.to_sat())]
     FeeTooHigh {

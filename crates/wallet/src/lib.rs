@@ -18,8 +18,11 @@
 //! 2. A [`Rehearsal`] has the staker's signer sign the withdrawal of that very stake, here or by PSBT: a
 //!    [`RehearsedExit`]. Coins are not locked to a key that cannot move them.
 //! 3. [`PendingStake::sign`], or [`PendingStake::ready`] after signing elsewhere, takes that proof and gives the
-//!    [`ReadyStake`] to be broadcast. Doing without takes a [`SkipRehearsal`].
-//! 4. A [`RecoverySheet`] says what the seed does not: with both, any miniscript wallet withdraws.
+//!    [`ReadyStake`]. Doing without takes a [`SkipRehearsal`].
+//! 4. [`ReadyStake::draft`] is the beginning of a [`Delegation`](tapstake_tx::delegation::Delegation): only once the
+//!    covenant's quorum has signed it does that hand out the staking transaction. One that is stuck in a mempool is helped
+//!    by a child: [`Wallet::fund_child`].
+//! 5. A [`RecoverySheet`] says what the seed does not: with both, any miniscript wallet withdraws.
 //!
 //! # Secrets
 //!
@@ -47,7 +50,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod bump;
 mod error;
+mod expand;
 mod file;
 mod fund;
 mod keys;
@@ -67,6 +72,7 @@ mod testing;
 mod wallet;
 
 pub use error::WalletError;
+pub use expand::{ExpansionPlan, PendingExpansion};
 pub use fund::{CoinSelection, FundRequest, Funded};
 pub use keys::STAKER_CHAIN;
 pub use lock::LockReason;

@@ -1,15 +1,16 @@
 //! The staking transaction on its way out: funded, rehearsed, signed, ready.
 
 use bitcoin::secp256k1::{Secp256k1, Verification};
-use bitcoin::{Amount, OutPoint, Psbt, Transaction};
+use bitcoin::{Amount, Network, OutPoint, Psbt, Transaction, TxOut};
 use tapstake_params::StakingParams;
 use tapstake_script::StakeTerms;
+use tapstake_tx::delegation::{Delegation, Draft};
 use tapstake_tx::{MAX_FEE_RATE, Stake, staking_outputs};
 
 use crate::error::WalletError;
 use crate::fund::{FundRequest, Funded};
 use crate::lock::LockReason;
-use crate::psbt::{extract_tx, stable_txid};
+use crate::psbt::{extract_tx, prevout, stable_txid};
 use crate::rehearsal::RehearsedExit;
 use crate::sign::Signer;
 use crate::wallet::Wallet;
@@ -46,9 +47,12 @@ pub struct PendingStake {
 
 /// A staking transaction that is signed and whose exit is settled: the only way to one is
 /// [`PendingStake::ready`].
+///
+/// It goes nowhere but into a [`Delegation`]: the committee signs the ways out before it may be sent.
 #[derive(Debug, Clone)]
 pub struct ReadyStake {
     tx: Transaction,
+    prevouts: Vec<TxOut>,
     stake: Stake,
     exit: Exit,
 }
@@ -211,14 +215,50 @@ impl PendingStake {
         if tx.compute_txid() != expected {
             return Err(WalletError::OtherTransaction { expected, actual: tx.compute_txid() });
         }
-        Ok(ReadyStake { tx, stake: self.stake.clone(), exit })
+        Ok(ReadyStake { tx, prevouts: self.prevouts()?, stake: self.stake.clone(), exit })
+    }
+
+    /// The delegation of this stake with its staking transaction unsigned: what signers elsewhere are shown.
+    ///
+    /// # Errors
+    ///
+    /// [`WalletError::Delegation`] names the rule that is broken.
+    pub fn draft<C: Verification>(
+        &self,
+        secp: &Secp256k1<C>,
+        network: Network,
+        params: &StakingParams,
+        slashing_fee: Amount,
+    ) -> Result<Delegation<Draft>, WalletError> {
+        let tx = self.psbt.unsigned_tx.clone();
+        draft(secp, network, params, &self.stake, tx, &self.prevouts()?, slashing_fee)
+    }
+
+    fn prevouts(&self) -> Result<Vec<TxOut>, WalletError> {
+        (0..self.psbt.inputs.len()).map(|input| prevout(&self.psbt, input)).collect()
     }
 }
 
 impl ReadyStake {
-    /// The signed transaction, to be broadcast.
+    /// The signed transaction.
     pub const fn tx(&self) -> &Transaction {
         &self.tx
+    }
+
+    /// The delegation of this stake, for staker and committee to sign. `slashing_fee` is what either slashing transaction
+    /// pays to the miners.
+    ///
+    /// # Errors
+    ///
+    /// [`WalletError::Delegation`] names the rule that is broken.
+    pub fn draft<C: Verification>(
+        &self,
+        secp: &Secp256k1<C>,
+        network: Network,
+        params: &StakingParams,
+        slashing_fee: Amount,
+    ) -> Result<Delegation<Draft>, WalletError> {
+        draft(secp, network, params, &self.stake, self.tx.clone(), &self.prevouts, slashing_fee)
     }
 
     /// The stake it makes.
@@ -233,6 +273,19 @@ impl ReadyStake {
             Exit::Skipped(_) => None,
         }
     }
+}
+
+fn draft<C: Verification>(
+    secp: &Secp256k1<C>,
+    network: Network,
+    params: &StakingParams,
+    stake: &Stake,
+    tx: Transaction,
+    prevouts: &[TxOut],
+    slashing_fee: Amount,
+) -> Result<Delegation<Draft>, WalletError> {
+    let terms = stake.terms().clone();
+    Ok(Delegation::build(secp, network, params, terms, tx, prevouts, stake.value(), slashing_fee)?)
 }
 
 impl Exit {

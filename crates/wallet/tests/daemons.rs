@@ -44,12 +44,13 @@ fn a_stake_is_made_found_by_its_descriptor_and_withdrawn() {
     assert_eq!(staker.wallet.balance().confirmed, sat(1_000_000));
 
     let ready = staker.stake(600_000);
-    assert!(node.test_accept(ready.tx()).unwrap().is_accepted());
-    node.broadcast(ready.tx()).unwrap();
+    let staking_tx = staker.staking_tx(&ready);
+    assert!(node.test_accept(&staking_tx).unwrap().is_accepted());
+    node.broadcast(&staking_tx).unwrap();
     mine(&node, 1);
     let mut staker = staker.restart();
     sync(&mut staker, &node);
-    assert_eq!(staker.wallet.balance().total(), ready.tx().output[2].value);
+    assert_eq!(staker.wallet.balance().total(), staking_tx.output[2].value);
 
     let sheet = staker.sheet(&ready);
     let scan = serde_json::json!([sheet.staking().descriptor]);
@@ -65,7 +66,7 @@ fn a_stake_is_made_found_by_its_descriptor_and_withdrawn() {
     node.broadcast(withdrawal).unwrap();
     mine(&node, 1);
     sync(&mut staker, &node);
-    assert_eq!(staker.wallet.balance().confirmed, withdrawal.output[0].value + ready.tx().output[2].value);
+    assert_eq!(staker.wallet.balance().confirmed, withdrawal.output[0].value + staking_tx.output[2].value);
 }
 
 #[test]
@@ -90,7 +91,8 @@ fn electrumx_and_bitcoind_show_the_same_wallet() {
     assert_eq!(staker.wallet.coins(), coins);
 
     let ready = staker.stake(400_000);
-    client.broadcast(ready.tx()).unwrap();
+    let staking_tx = staker.staking_tx(&ready);
+    client.broadcast(&staking_tx).unwrap();
     mine(&node, 1);
     electrum.sync(&node).unwrap();
     staker.wallet.sync_electrum(&client, Scan::Auto).unwrap();

@@ -55,7 +55,8 @@ fn a_stake_is_made_survives_a_restart_and_is_withdrawn_as_rehearsed() {
     sync(&mut staker, &client);
 
     let ready = staker.stake(600_000);
-    let txid = client.broadcast(ready.tx()).unwrap();
+    let staking_tx = staker.staking_tx(&ready);
+    let txid = client.broadcast(&staking_tx).unwrap();
     assert_eq!(txid, ready.stake().outpoint().txid);
     // The process is killed before it can note the broadcast: the coins stay locked, and a sync finds it.
     let mut staker = staker.restart();
@@ -63,7 +64,7 @@ fn a_stake_is_made_survives_a_restart_and_is_withdrawn_as_rehearsed() {
     sync(&mut staker, &client);
     assert!(staker.wallet.transaction(txid).is_some());
     assert_eq!(staker.wallet.balance().locked, Amount::ZERO);
-    let change = ready.tx().output[2].value;
+    let change = staking_tx.output[2].value;
     assert_eq!(staker.wallet.balance().trusted_pending, change);
 
     // One block too early the rehearsed withdrawal is refused, then it is accepted.
@@ -85,8 +86,9 @@ fn a_stake_is_withdrawn_from_sheet_and_seed_after_everything_else_is_lost() {
     devnet.mine(1).unwrap();
     sync(&mut staker, &client);
     let ready = staker.stake(600_000);
+    let staking_tx = staker.staking_tx(&ready);
     let json = staker.sheet(&ready).to_json();
-    client.broadcast(ready.tx()).unwrap();
+    client.broadcast(&staking_tx).unwrap();
     devnet.mine(20).unwrap();
 
     let sheet = tapstake_wallet::RecoverySheet::from_json(&staker.secp, json.as_bytes()).unwrap();

@@ -4,8 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use bitcoin::key::Keypair;
+use bitcoin::secp256k1::Secp256k1;
 use serde_json::Value;
+use tapstake_crypto::eots::{self, Seed, Vote};
 use tapstake_tests::Cli;
+use tapstake_verifier::equivocation::{Evidence, SignedVote};
 
 /// The steps of the demo, and how often each comes.
 const STEPS: [(&str, usize); 17] = [
@@ -76,6 +80,27 @@ pub(crate) fn only_stake(user: &Cli) -> Value {
 /// The state of the only stake.
 pub(crate) fn state(user: &Cli) -> String {
     only_stake(user)["state"].as_str().unwrap().to_owned()
+}
+
+/// The evidence that a provider voted for two blocks at one height, as a file of the user's.
+pub(crate) fn equivocation(user: &Cli, provider: &Keypair) -> String {
+    let secp = Secp256k1::new();
+    let randomness = eots::randomness(&secp, &Seed::new([6; 32]), b"a-service", 1000);
+    let vote = |block_hash| {
+        let vote = Vote { height: 1000, block_hash };
+        SignedVote {
+            service: "a-service".into(),
+            provider: provider.x_only_public_key().0,
+            vote,
+            public_randomness: randomness.public(),
+            committed: None,
+            signature: eots::sign(provider, &randomness, &vote.message()),
+        }
+    };
+    let evidence = Evidence::TwoVotes(Box::new([vote([1; 32]), vote([2; 32])]));
+    let path = user.path("evidence.json");
+    std::fs::write(&path, serde_json::to_string(&evidence).unwrap()).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 /// Text at a key.

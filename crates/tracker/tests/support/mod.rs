@@ -11,11 +11,13 @@ use bitcoin::{
     Amount, FeeRate, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness, taproot,
 };
 use tapstake_chain::{ElectrumConfig, SourceConfig, connect};
+use tapstake_crypto::pop::{Account, ProofOfPossession};
 use tapstake_devnet::{AcceptError, Config, Devnet};
 use tapstake_params::local::{self, Slashed};
 use tapstake_params::{Height, StakingParams, Timelock};
 use tapstake_script::{Providers, StakeTerms};
 use tapstake_tracker::{Observed, StakeRecord, StakeState, TrackerError, observe};
+use tapstake_tx::delegation::{CheckedDelegation, Delegation, PreSigned, Verified};
 use tapstake_tx::{
     Coin, LeafSpend, Signatures, Slashable, SlashingTx, Stake, UnbondingTx, Withdrawable, Withdrawal,
     staking_outputs,
@@ -102,6 +104,40 @@ impl Stage {
         let tx = self.pay(coin, outputs);
         let stake = Stake::find(&self.secp, terms, &tx, VALUE).unwrap();
         StakeRecord::new(Network::Regtest, &stake, &self.params, tx, self.tip()).unwrap()
+    }
+
+    /// The delegation of a prepared stake, as the staker signed it.
+    pub(crate) fn pre_signed(&self, record: &StakeRecord) -> Delegation<PreSigned> {
+        let (secp, params) = (&self.secp, &self.params);
+        let tx = record.staking_tx.clone().unwrap();
+        let prevout = |input: &TxIn| {
+            let OutPoint { txid, vout } = input.previous_output;
+            self.devnet.transaction(&txid).unwrap().output[vout as usize].clone()
+        };
+        let prevouts: Vec<TxOut> = tx.input.iter().map(prevout).collect();
+        let fee = params.slashing.as_ref().unwrap().min_fee;
+        let terms = record.terms.clone();
+        let draft =
+            Delegation::build(secp, Network::Regtest, params, terms, tx, &prevouts, record.value, fee);
+        let account = Account::text("somebody").unwrap();
+        let possession = ProofOfPossession::bip340(secp, &self.staker, account, None, &[0; 32]);
+        draft.unwrap().sign(secp, &self.staker, &[0; 32], possession).unwrap()
+    }
+
+    /// The same with the signatures of three members.
+    pub(crate) fn verified(&self, record: &StakeRecord) -> Delegation<Verified> {
+        let secp = &self.secp;
+        let signed = self.pre_signed(record);
+        let mut package = signed.package();
+        for member in &local::covenant_keypairs(secp)[..local::THRESHOLD] {
+            let signatures = signed.covenant_signatures(secp, member, &[0; 32]);
+            package.parts.covenant.insert(member.x_only_public_key().0, signatures);
+        }
+        let schedule = local::schedule(secp, Network::Regtest, Slashed::Burned).unwrap();
+        match package.check(secp, &schedule).unwrap() {
+            CheckedDelegation::Verified(verified) => verified,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// As [`Stage::prepare_from`], out of a new coin.

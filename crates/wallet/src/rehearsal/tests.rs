@@ -57,7 +57,12 @@ fn a_stake_is_funded_rehearsed_and_signed() {
     let signer = wallet.signer(None).unwrap();
     let exit = rehearsal.sign(&staker.secp, &signer, &wallet.staker_key(0).unwrap()).unwrap();
     let ready = pending.sign(wallet, &signer, Exit::Rehearsed(exit.clone())).unwrap();
-    assert_eq!(ready.tx().compute_txid(), pending.stake().outpoint().txid);
+    let params = local::schedule(&staker.secp, Network::Regtest, Slashed::Burned).unwrap().latest().clone();
+    let fee = params.slashing.as_ref().unwrap().min_fee;
+    let draft = ready.draft(&staker.secp, Network::Regtest, &params, fee).unwrap();
+    assert_eq!(draft.staking_txid(), pending.stake().outpoint().txid);
+    let unsigned = pending.draft(&staker.secp, Network::Regtest, &params, fee).unwrap();
+    assert_eq!(unsigned.package(), draft.package().without_witnesses());
     assert_eq!(ready.rehearsed_withdrawal(), Some(exit.withdrawal()));
     let withdrawn = &exit.withdrawal().output[0];
     assert!(wallet.is_mine(&withdrawn.script_pubkey));

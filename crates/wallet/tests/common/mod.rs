@@ -2,10 +2,12 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use bitcoin::secp256k1::{All, Secp256k1};
-use bitcoin::{Amount, FeeRate, Network};
+use bitcoin::{Amount, FeeRate, Network, Transaction};
+use tapstake_crypto::pop::{Account, ProofOfPossession};
 use tapstake_params::local::{self, Slashed};
 use tapstake_params::{Height, StakingParams, Timelock};
 use tapstake_script::{Providers, StakeTerms};
+use tapstake_tx::delegation::CovenantProgress;
 use tapstake_wallet::{
     CreateOptions, Exit, FundRequest, Origin, ReadyStake, RecoverySheet, Rehearsal, SeedPhrase, StakeFacts,
     StakePlan, StakeValue, Wallet,
@@ -71,6 +73,29 @@ impl Staker {
         let exit =
             Rehearsal::new(pending.stake(), home, rate(2)).unwrap().sign(&self.secp, &signer, &key).unwrap();
         pending.sign(&self.wallet, &signer, Exit::Rehearsed(exit)).unwrap()
+    }
+
+    /// Has the public committee of the local parameters sign, as it signs for everybody; gives what may be sent.
+    pub(crate) fn staking_tx(&self, ready: &ReadyStake) -> Transaction {
+        let Staker { wallet, params, secp, .. } = self;
+        let fee = params.slashing.as_ref().unwrap().min_fee;
+        let key = wallet.signer(None).unwrap().keypair_of(&wallet.staker_key(0).unwrap()).unwrap();
+        let account = Account::text("somebody").unwrap();
+        let possession = ProofOfPossession::bip340(secp, key.keypair(), account, None, &[0; 32]);
+        let draft = ready.draft(secp, wallet.network(), params, fee).unwrap();
+        let signed = draft.sign(secp, key.keypair(), &[0; 32], possession).unwrap();
+        let mut progress = None;
+        for member in &local::covenant_keypairs(secp)[..local::THRESHOLD] {
+            let signatures = signed.covenant_signatures(secp, member, &[0; 32]);
+            let public = member.x_only_public_key().0;
+            progress = Some(match progress {
+                None => signed.clone().add(secp, public, signatures).unwrap(),
+                Some(CovenantProgress::Partly(partly)) => partly.add(secp, public, signatures).unwrap(),
+                Some(CovenantProgress::Verified(_)) => panic!("the quorum is all of these"),
+            });
+        }
+        let Some(CovenantProgress::Verified(verified)) = progress else { panic!("a quorum signed") };
+        verified.staking_tx().unwrap()
     }
 
     pub(crate) fn sheet(&self, ready: &ReadyStake) -> RecoverySheet {
