@@ -20,6 +20,12 @@
 //   slashing_pk_script hex
 //   slashing_rate      number or decimal string, rounded to 4 decimals by the package
 //   min_slashing_fee   number
+// and, where witnesses are wanted, for any of `unbonding`, `slashing`, `unbonding_slashing` and `expansion`:
+//   signatures         {unbonding: {staker: hex, provider: {key, signature}, covenant: [{key, signature}, ...]}, ...}
+//                      `provider` for slashings only; signatures are taken as they are
+// and, to move an older stake of the same staker and providers into this one, of the same value:
+//   expansion          {covenant, quorum, staking_time, unbonding_time, txid, vout, change_address, fee_rate,
+//                       funding: [{txid, vout, value, script_pubkey}, ...]}
 //
 // A result:
 //
@@ -31,6 +37,9 @@
 //   unbonding_tx           {hex, txid}      unsigned, without witness
 //   slashing_tx            {hex, txid}      spends the staking output
 //   unbonding_slashing_tx  {hex, txid}      spends the unbonding output
+//   expansion_tx           {hex, txid, fee} spends the older stake and one of `funding`
+//
+// Where a transaction's signatures were given: also `sighash` (of input 0) and `witness`, a list of hex, for it.
 //
 // A transaction the package refuses (it does so at outputs of 546 sat and less) is {error: text} in its place;
 // a case it refuses as a whole, or that is no case, is {error: text} alone. The exit code is 0 either way.
@@ -46,6 +55,7 @@ if (!process.env.TAPSTAKE_NPM) {
 const require = createRequire(path.join(process.env.TAPSTAKE_NPM, "package.json"));
 const bitcoin = require("bitcoinjs-lib");
 const staking = require("@babylonlabs-io/btc-staking-ts");
+const { tapleafHash } = require("bitcoinjs-lib/src/payments/bip341");
 // In place of the package's own `initBTCCurve`, whose curve in plain JavaScript takes a quarter of a second a case.
 bitcoin.initEccLib(require("tiny-secp256k1"));
 
@@ -87,7 +97,7 @@ function keys(list, name) {
 function spendable(txid, vout, value, script) {
   const outs = [];
   outs[vout] = { value, script };
-  return { getHash: () => Buffer.from(txid).reverse(), outs };
+  return { getHash: () => Buffer.from(txid).reverse(), getId: () => hex(txid), outs };
 }
 
 function stakingTransaction(c) {
@@ -103,13 +113,48 @@ const unsigned = (psbt) => bitcoin.Transaction.fromBuffer(psbt.data.getTransacti
 const controlBlock = (psbt) => hex(psbt.data.inputs[0].tapLeafScript[0].controlBlock);
 const shown = (tx) => ({ hex: tx.toHex(), txid: tx.getId() });
 
-/// A transaction, or the reason the package gives for not making it.
+/// What `make` gives, or the reason the package gives for not making it.
 function attempt(make) {
   try {
-    return shown(make());
+    return make();
   } catch (error) {
     return { error: String(error.message ?? error) };
   }
+}
+
+/// The digest of input 0 and its witness, put together by the package's own function: it knows covenants only, but
+/// providers stand in a witness as a covenant of which one signs.
+function signed(psbt, given, c) {
+  if (given === undefined) return {};
+  const prevouts = psbt.data.inputs.map((input) => input.witnessUtxo);
+  const { script, controlBlock } = psbt.data.inputs[0].tapLeafScript[0];
+  const sighash = unsigned(psbt).hashForWitnessV1(
+    0, prevouts.map(({ script }) => script), prevouts.map(({ value }) => value), 0x00, tapleafHash({ output: script }));
+  const entry = ({ key, signature }) => ({ btcPkHex: key, sigHex: signature });
+  let witness = [bytes(given.staker, "staker"), script, controlBlock];
+  if (given.provider) {
+    witness = staking.createCovenantWitness(witness, keys(c.providers, "providers"), [entry(given.provider)], 1);
+  }
+  witness = staking.createCovenantWitness(
+    witness, keys(given.committee, "committee"), given.covenant.map(entry), given.quorum);
+  return { sighash: hex(sighash), witness: witness.map(hex) };
+}
+
+/// The package's own class, which refuses nothing by the bounds of these parameters.
+function stakingOf(c, network, { covenant, quorum, staking_time, unbonding_time }) {
+  const params = {
+    covenantNoCoordPks: covenant,
+    covenantQuorum: quorum,
+    unbondingTime: unbonding_time,
+    unbondingFeeSat: c.unbonding_fee ?? OUTPUT_FEE,
+    minStakingAmountSat: PLENTY,
+    maxStakingAmountSat: PLENTY,
+    minStakingTimeBlocks: 1,
+    maxStakingTimeBlocks: 65_535,
+  };
+  const { address } = bitcoin.payments.p2wpkh({ hash: Buffer.alloc(20, 1), network });
+  const staker = { address, publicKeyNoCoordHex: c.staker };
+  return new staking.Staking(network, staker, params, c.providers, staking_time);
 }
 
 function outputs(scripts, network) {
@@ -161,14 +206,47 @@ function transactions(c, scripts, network, stakingScript) {
   const fee = integer(c.min_slashing_fee, "min_slashing_fee");
   const unbondingFee = integer(c.unbonding_fee, "unbonding_fee");
 
+  const given = c.signatures ?? {};
+  const withWitness = (psbt, given) => ({
+    ...shown(unsigned(psbt)),
+    ...signed(psbt, given && { ...given, committee: c.covenant, quorum: c.quorum }, c),
+  });
   const unbond = () => staking.unbondingTransaction(scripts, stake, unbondingFee, network, vout).transaction;
   return {
-    unbonding_tx: attempt(unbond),
-    slashing_tx: attempt(() => unsigned(
-      staking.slashTimelockUnbondedTransaction(scripts, stake, script, rate, fee, network, vout).psbt)),
-    unbonding_slashing_tx: attempt(() => unsigned(
-      staking.slashEarlyUnbondedTransaction(scripts, unbond(), script, rate, fee, network).psbt)),
+    unbonding_tx: attempt(() => given.unbonding
+      ? withWitness(stakingOf(c, network, c).toUnbondingPsbt(unbond(), stake), given.unbonding)
+      : shown(unbond())),
+    slashing_tx: attempt(() => withWitness(
+      staking.slashTimelockUnbondedTransaction(scripts, stake, script, rate, fee, network, vout).psbt,
+      given.slashing)),
+    unbonding_slashing_tx: attempt(() => withWitness(
+      staking.slashEarlyUnbondedTransaction(scripts, unbond(), script, rate, fee, network).psbt,
+      given.unbonding_slashing)),
   };
+}
+
+function expansion(c, scripts, network) {
+  const old = c.expansion;
+  const previous = stakingOf(c, network, old).buildScripts();
+  const txid = bytes(old.txid, "txid", 32);
+  const script = Buffer.from(outputs(previous, network).staking.script_pubkey, "hex");
+  const stakingTx = spendable(txid, old.vout, integer(c.staking_value, "staking_value"), script);
+  const funding = old.funding.map(
+    ({ txid, vout, value, script_pubkey }) => ({ txid, vout, value, scriptPubKey: script_pubkey }));
+  return attempt(() => {
+    const { transaction, fee } = staking.stakingExpansionTransaction(
+      network, scripts, c.staking_value, old.change_address, old.fee_rate, funding, { stakingTx, scripts: previous });
+    const { params } = stakingOf(c, network, old);
+    const stakingInput = { finalityProviderPksNoCoordHex: c.providers, stakingTimelock: old.staking_time };
+    const psbt = stakingOf(c, network, c).toStakingExpansionPsbt(
+      transaction, funding, params, { stakingTx, stakingInput });
+    const given = c.signatures?.expansion;
+    return {
+      ...shown(transaction),
+      fee,
+      ...signed(psbt, given && { ...given, committee: old.covenant, quorum: old.quorum }, c),
+    };
+  });
 }
 
 function result(c) {
@@ -198,6 +276,7 @@ function result(c) {
   if (c.staking_vout !== undefined) {
     Object.assign(answer, transactions(c, scripts, network, Buffer.from(made.staking.script_pubkey, "hex")));
   }
+  if (c.expansion !== undefined) answer.expansion_tx = expansion(c, scripts, network);
   return answer;
 }
 

@@ -1,6 +1,9 @@
 //! Scripts, addresses and transactions of random stakes equal those of the established TypeScript implementation.
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
 
+#[path = "differential/delegations.rs"]
+mod delegations;
+
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::hashes::{Hash, HashEngine, sha256};
 use bitcoin::hex::DisplayHex;
