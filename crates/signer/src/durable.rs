@@ -27,6 +27,21 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(&folder_of(path))
 }
 
+/// Removes what killed processes left of a file that they were about to make or replace. The caller sees to it that no live one
+/// is at it.
+pub(crate) fn clear_drafts(path: &Path) -> io::Result<()> {
+    let prefix = draft_prefix(path);
+    for entry in fs::read_dir(folder_of(path))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let [name, prefix] = [name.as_encoded_bytes(), prefix.as_encoded_bytes()];
+        if name.starts_with(prefix) && name.ends_with(DRAFT_END.as_bytes()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes a folder and those above it, mode 0700 where they are new, each name on the disk.
 pub(crate) fn create_folders(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
@@ -60,12 +75,20 @@ pub(crate) fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
+const DRAFT_END: &str = ".new";
+
+fn draft_prefix(path: &Path) -> OsString {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".");
+    name
+}
+
 fn draft_of(path: &Path) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.{count}.new", std::process::id()));
+    let mut name = draft_prefix(path);
+    name.push(format!("{}.{count}{DRAFT_END}", std::process::id()));
     path.with_file_name(name)
 }
 
@@ -110,6 +133,18 @@ mod tests {
         replace(&path, b"third").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"third");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_killed_processes_left_goes_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        replace(&path, b"x").unwrap();
+        write_new(&draft_of(&path), b"half").unwrap();
+        write_new(&draft_of(&folder.path().join("other")), b"half").unwrap();
+        clear_drafts(&path).unwrap();
+        assert!(path.exists());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[cfg(unix)]

@@ -55,6 +55,7 @@ use bitcoin::secp256k1::{All, Secp256k1, XOnlyPublicKey};
 use tapstake_crypto::eots::{self, Commitment, CommitmentTree, PublicRandomness, SignedCommitment, Vote};
 use tapstake_verifier::equivocation::{CommittedRandomness, SignedVote};
 
+use crate::durable;
 use crate::keyfile::{self, KeyUse, Passphrase};
 use entry::{Entry, Tip};
 use keys::Keys;
@@ -121,6 +122,8 @@ impl Locked {
             return Err(ProviderError::MarkerMissing(owner.marker));
         }
         let marker_lock = Lock::take(Lock::of_marker(&owner.marker))?;
+        durable::clear_drafts(&owner.marker)
+            .map_err(|error| ProviderError::Io { path: owner.marker.clone(), error })?;
         let path = folder.join(KEY_FILE);
         let (key_use, secret) = keyfile::read_any(&path, passphrase)?;
         if key_use == KeyUse::CovenantKey {

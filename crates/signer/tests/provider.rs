@@ -427,7 +427,7 @@ fn another_key_file_or_a_wrong_passphrase_opens_nothing() {
     fs::copy(machine.path("other").join(KEY_FILE), machine.folder().join(KEY_FILE)).unwrap();
     let error = refused(machine.open());
     assert!(
-        matches!(error, ProviderError::OtherKey { found, .. } if *found == other.public_key()),
+        matches!(&error, ProviderError::OtherKey { found, .. } if **found == other.public_key()),
         "{error}"
     );
 }
@@ -521,10 +521,10 @@ fn step() -> impl Strategy<Value = Step> {
 struct Seen(BTreeMap<u64, SignedVote>);
 
 impl Seen {
-    fn add(&mut self, signed: SignedVote) {
+    fn add(&mut self, signed: &SignedVote) {
         let height = signed.vote.height;
-        let first = self.0.entry(height).or_insert_with(|| signed.clone());
-        assert_eq!(*first, signed, "two signatures for height {height}");
+        let first = &*self.0.entry(height).or_insert_with(|| signed.clone());
+        assert_eq!(first, signed, "two signatures for height {height}");
     }
 }
 
@@ -550,7 +550,7 @@ proptest! {
                         provider = machine.open().ok();
                     }
                     if let Some(Ok(signed)) = provider.as_mut().map(|open| open.vote(block(height, fork))) {
-                        seen.add(signed);
+                        seen.add(&signed);
                     }
                 }
                 Step::Commit(start) => {
