@@ -1,4 +1,5 @@
 //! What the signature schemes cost, each beside its floor: the libsecp256k1 operation it cannot avoid.
+#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use bitcoin::secp256k1::{
     All, Keypair, Message, Parity, PublicKey, Scalar, Secp256k1, SecretKey, XOnlyPublicKey, schnorr,
@@ -168,6 +169,16 @@ fn adaptor_verify(bencher: Bencher<'_, '_>) {
     let b = bench();
     bencher.bench_local(|| {
         adaptor::verify(&b.secp, black_box(&b.adaptor), &b.signer_key, &b.provider_key, &b.digest).unwrap();
+    });
+}
+
+/// With the encryption key lifted beforehand, as for many signatures on one provider's key.
+#[divan::bench]
+fn adaptor_verify_lifted(bencher: Bencher<'_, '_>) {
+    let b = bench();
+    let point = b.provider_key.public_key(Parity::Even);
+    bencher.bench_local(|| {
+        adaptor::point::verify(&b.secp, black_box(&b.adaptor), &b.signer_key, &point, &b.digest).unwrap();
     });
 }
 

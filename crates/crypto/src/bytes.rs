@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 
-use bitcoin::hex::FromHex;
+use bitcoin::hex::{FromHex, HexToArrayError};
 use serde::de::{Error, SeqAccess, Visitor};
 
 /// Reads `N` bytes: from hex of exactly that length, from bytes or from a sequence.
@@ -97,10 +97,17 @@ pub(crate) use fixed_bytes;
 pub enum HexError<E: core::error::Error + 'static> {
     /// Not hex of the right length.
     #[error("not hex of the right length: {0}")]
-    Hex(#[from] bitcoin::hex::HexToArrayError),
+    Hex(HexToArrayError),
     /// The bytes are not a value of that kind.
     #[error(transparent)]
     Value(E),
+}
+
+// By hand, since `#[from]` would name it the source, and it is no `Error` without std.
+impl<E: core::error::Error + 'static> From<HexToArrayError> for HexError<E> {
+    fn from(error: HexToArrayError) -> Self {
+        HexError::Hex(error)
+    }
 }
 
 /// serde of `[u8; 32]`.

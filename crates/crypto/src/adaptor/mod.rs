@@ -12,7 +12,8 @@
 //! ```
 //!
 //! The functions here take a provider's x-only key. [`point`] is the same scheme for any encryption point, even or odd, as
-//! the published test vectors have it.
+//! the published test vectors have it; and whoever has many signatures for one provider to check saves a square root for each
+//! (3 of about 32 µs) by lifting the key once, with `key.public_key(Parity::Even)`, and calling [`point::verify`].
 
 mod error;
 pub mod point;
@@ -26,8 +27,6 @@ pub use error::AdaptorError;
 pub use signature::AdaptorSignature;
 
 /// Signs `message` for the secret of `encryption_key`, with 32 bytes of auxiliary randomness (zeros will do).
-///
-/// Verifying needs a context that can verify, signing one that can sign.
 pub fn sign<C: Signing>(
     secp: &Secp256k1<C>,
     signer: &Keypair,
@@ -39,6 +38,8 @@ pub fn sign<C: Signing>(
 }
 
 /// Checks that `signature` becomes a signature of `signer` on `message` once it is decrypted.
+///
+/// It costs one double multiplication, as a BIP-0340 verification does.
 ///
 /// # Errors
 ///
@@ -53,7 +54,9 @@ pub fn verify<C: Verification>(
     point::verify(secp, signature, signer, &encryption_key.public_key(Parity::Even), message)
 }
 
-/// The BIP-0340 signature that `signature` encrypts, if it verifies for the same keys.
+/// The BIP-0340 signature that `signature` encrypts.
+///
+/// It is valid if and only if the adaptor signature verifies for the same encryption key, so [`verify`] goes before.
 ///
 /// # Errors
 ///

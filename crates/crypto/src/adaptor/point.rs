@@ -1,6 +1,6 @@
 //! The scheme of the BlockstreamResearch schnorr-adaptor module for any encryption point.
 //!
-//! Nothing in the protocol encrypts to a point of odd Y; this is for the published test vectors and for others who do.
+//! Nothing in the protocol encrypts to a point of odd Y; the published test vectors do.
 
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256t::Tag};
 use bitcoin::secp256k1::{

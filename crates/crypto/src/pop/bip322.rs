@@ -9,8 +9,11 @@ use bitcoin::absolute::LockTime;
 use bitcoin::consensus::encode;
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256t_hash_newtype};
 use bitcoin::key::{TapTweak, TweakedPublicKey};
-use bitcoin::script::{Builder, PushBytesBuf};
-use bitcoin::secp256k1::{Keypair, Message, Parity, Secp256k1, Signing, Verification, XOnlyPublicKey};
+use bitcoin::script::Builder;
+use bitcoin::secp256k1::{
+    Keypair, Message, Parity, Secp256k1, Signing, Verification, XOnlyPublicKey,
+    ecdsa::Signature as EcdsaSignature, schnorr,
+};
 use bitcoin::sighash::{EcdsaSighashType, Prevouts, SighashCache, TapSighashType};
 use bitcoin::transaction::Version;
 use bitcoin::{
@@ -66,7 +69,7 @@ pub fn to_sign(to_spend: &Transaction) -> Transaction {
         }],
         output: alloc::vec![TxOut {
             value: Amount::ZERO,
-            script_pubkey: ScriptBuf::new_op_return(PushBytesBuf::new())
+            script_pubkey: Builder::new().push_opcode(opcodes::all::OP_RETURN).into_script()
         }],
     }
 }
@@ -229,23 +232,22 @@ fn verify_p2tr<C: Verification>(
     message: &[u8],
     signature: &[u8],
 ) -> Result<(), PossessionError> {
-    let signature = match taproot::Signature::from_slice(signature) {
-        Ok(signature) => signature,
-        Err(taproot::SigFromSliceError::SighashType(_)) => {
-            return Err(PossessionError::SighashType {
-                sighash_type: signature.last().copied().unwrap_or(0),
-            });
+    let (signature, sighash_type) = match *signature {
+        [ref signature @ .., all] if signature.len() == 64 && all == TapSighashType::All as u8 => {
+            (signature, TapSighashType::All)
         }
-        Err(_) => return Err(PossessionError::WitnessElement { what: "Schnorr signature" }),
+        // DEFAULT is never written out (BIP-0341).
+        [ref signature @ .., sighash_type] if signature.len() == 64 => {
+            return Err(PossessionError::SighashType { sighash_type });
+        }
+        ref signature => (signature, TapSighashType::Default),
     };
-    match signature.sighash_type {
-        TapSighashType::Default | TapSighashType::All => {}
-        other => return Err(PossessionError::SighashType { sighash_type: other as u8 }),
-    }
+    let signature = schnorr::Signature::from_slice(signature)
+        .map_err(|_| PossessionError::WitnessElement { what: "Schnorr signature" })?;
     let (output_key, _): (TweakedPublicKey, Parity) = staker.tap_tweak(secp, None);
     let request = SigningRequest::new(message, ScriptBuf::new_p2tr_tweaked(output_key));
-    let digest = request.taproot_digest(signature.sighash_type);
-    secp.verify_schnorr(&signature.signature, &digest, &output_key.to_x_only_public_key())
+    let digest = request.taproot_digest(sighash_type);
+    secp.verify_schnorr(&signature, &digest, &output_key.to_x_only_public_key())
         .map_err(|_| PossessionError::Signature { staker: *staker })
 }
 
@@ -267,7 +269,7 @@ fn verify_p2wpkh<C: Verification>(
     if u32::from(sighash_type) != EcdsaSighashType::All.to_u32() {
         return Err(PossessionError::SighashType { sighash_type });
     }
-    let signature = bitcoin::secp256k1::ecdsa::Signature::from_der(der)
+    let signature = EcdsaSignature::from_der(der)
         .map_err(|_| PossessionError::WitnessElement { what: "ECDSA signature" })?;
     let mut low = signature;
     low.normalize_s();
