@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
 
 mod expansion;
+mod proof;
 mod quorum;
 mod refused;
 mod selective;

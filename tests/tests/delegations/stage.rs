@@ -135,7 +135,7 @@ impl<'n> Stage<'n> {
         };
         let version = |version: usize| StakingParams {
             version: version.try_into().unwrap(),
-            activation_height: Height::new(u32::try_from(version).unwrap() * 50),
+            activation_height: Height::new(u32::try_from(version).unwrap() * 100_000),
             covenant: Quorum::new(quorum + version, committees[version].iter().map(key).collect()).unwrap(),
             min_staking_value: Amount::from_sat(10_000),
             max_staking_value: Amount::from_sat(100_000_000),
