@@ -3,8 +3,8 @@
 
 mod common;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bitcoin::PrivateKey;
-use bitcoin::base64::{Engine, engine::general_purpose::STANDARD};
 use bitcoin::secp256k1::{Keypair, SecretKey};
 use common::*;
 use proptest::prelude::*;

@@ -3,8 +3,8 @@
 
 mod common;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bitcoin::Network;
-use bitcoin::base64::{Engine, engine::general_purpose::STANDARD};
 use bitcoin::hashes::{Hash, sha256};
 use bitcoin::secp256k1::{Keypair, Message};
 use common::*;

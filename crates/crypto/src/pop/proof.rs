@@ -2,9 +2,9 @@ use alloc::string::{String, ToString};
 use core::fmt;
 use core::str::FromStr;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bitcoin::Witness;
-use bitcoin::base64::Engine;
-use bitcoin::base64::engine::general_purpose::STANDARD;
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256t::Tag};
 use bitcoin::secp256k1::{Keypair, Message, Secp256k1, Signing, Verification, XOnlyPublicKey, schnorr};
 use serde::{Deserialize, Serialize};
