@@ -3,7 +3,7 @@
 mod common;
 
 #[test]
-fn the_demo_tells_the_whole_life_of_three_stakes_on_the_embedded_chain() {
+fn the_demo_tells_the_whole_life_of_stakes_on_the_embedded_chain() {
     let document = tapstake_tests::Cli::new("regtest").run(&["demo"]).ok();
     assert_eq!(document["chain"], "the embedded chain");
     common::check_demo(&document);

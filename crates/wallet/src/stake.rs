@@ -240,11 +240,6 @@ impl PendingStake {
 }
 
 impl ReadyStake {
-    /// The signed transaction.
-    pub const fn tx(&self) -> &Transaction {
-        &self.tx
-    }
-
     /// The delegation of this stake, for staker and committee to sign. `slashing_fee` is what either slashing transaction
     /// pays to the miners.
     ///

@@ -12,19 +12,27 @@ use tapstake_tests::Cli;
 use tapstake_verifier::equivocation::{Evidence, SignedVote};
 
 /// The steps of the demo, and how often each comes.
-const STEPS: [(&str, usize); 17] = [
+const STEPS: [(&str, usize); 25] = [
     ("fund wallet", 1),
-    ("rehearse exit, signed and kept", 3),
+    ("rehearse exit, signed and kept", 4),
+    ("staker signs in advance", 4),
+    ("covenant signs the ways out", 4),
     ("lock stake", 3),
     ("wait for confirmations", 1),
-    ("prove", 3),
-    ("verify", 3),
+    ("prove", 4),
+    ("verify", 4),
     ("forge: a larger value", 1),
     ("forge: another place in the block", 1),
     ("forge: a longer timelock", 1),
     ("forge: another block header", 1),
+    ("forge: a covenant member less", 1),
+    ("forge: signatures of another tx", 1),
+    ("expand", 1),
     ("unbond", 1),
     ("withdraw after unbonding", 1),
+    ("provider votes", 2),
+    ("key extracted from two votes", 1),
+    ("same key, the other provider", 1),
     ("slash: burn", 1),
     ("slash: refund output", 1),
     ("withdraw refund", 1),
@@ -51,7 +59,7 @@ pub(crate) fn check_demo(document: &Value) {
     assert_eq!(burned, sat(&of("slash: burn")["value_sat"]));
     assert_eq!(burned, 10_000_000, "a tenth of a bitcoin");
     assert_eq!(fees, steps.iter().filter_map(|step| step["fee_sat"].as_u64()).sum::<u64>());
-    assert_eq!(summary["refused_forgeries"], 4);
+    assert_eq!(summary["refused_forgeries"], 6);
     for forged in steps.iter().filter(|step| step["what"].as_str().unwrap().starts_with("forge")) {
         assert!(forged["note"].as_str().unwrap().starts_with("refused by "), "{forged}");
     }

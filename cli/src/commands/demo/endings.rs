@@ -1,10 +1,9 @@
-//! The three endings of a stake, and the forgeries.
+//! How stakes end, and the sum of it all.
 
-use bitcoin::key::Keypair;
 use bitcoin::{Amount, Transaction};
 use tapstake_params::{Height, local};
 use tapstake_tracker::withdrawable_at;
-use tapstake_tx::{Signatures, SlashingTx, UnbondingTx, Withdrawable, Withdrawal};
+use tapstake_tx::{Signatures, Withdrawable, Withdrawal};
 
 use super::report::Step;
 use super::story::{FEE_RATE, Story, Summary, Told, step};
@@ -12,20 +11,16 @@ use crate::error::{Error, Result};
 use crate::spending::aux;
 
 impl Story<'_> {
-    /// Early unbonding: the covenant co-signs, the fee is the parameters'.
+    /// Early unbonding: the covenant signed in advance, the staker adds its signature; the fee is the parameters'.
     pub(super) fn unbond(&mut self, told: &Told) -> Result<()> {
-        let unbonding = UnbondingTx::build(&self.secp, &told.stake, self.params().unbonding_fee)?;
-        let spend = unbonding.spend(&told.stake);
+        let (stake, unbonding) = (told.stake(), told.delegation.unbonding());
         let staker = self.signer.staker_keypair(told.staker)?;
-        let aux = aux();
-        let mut signatures: Signatures =
-            self.quorum().iter().map(|member| spend.sign(&self.secp, member, &aux)).collect();
-        signatures.extend([spend.sign(&self.secp, staker.keypair(), &aux)]);
-        let signed = unbonding.finish(&self.secp, &told.stake, &signatures)?;
+        let (_, signature) = unbonding.spend(stake).sign(&self.secp, staker.keypair(), &aux());
+        let signed = told.delegation.finish_unbonding(&self.secp, signature)?;
 
         let txid = self.ground.source().broadcast(&signed)?;
         let height = self.mine(1)?;
-        let fee = told.stake.value() - unbonding.coin().value;
+        let fee = stake.value() - unbonding.coin().value;
         self.fees += fee;
         self.step(Step {
             stake: Some(told.name),
@@ -40,57 +35,14 @@ impl Story<'_> {
         self.withdraw(told, Withdrawable::from(unbonding.coin()), height, "withdraw after unbonding")
     }
 
-    /// Slashing with the provider's key: a tenth is burned, the rest comes back after the unbonding time.
-    pub(super) fn slash(&mut self, told: &Told) -> Result<()> {
-        let rules =
-            self.params().slashing.ok_or_else(|| Error::failed("the parameters do not say how to slash"))?;
-        let coin = told.stake.coin();
-        let slashing = SlashingTx::build(coin, told.stake.refund_output(), &rules, rules.min_fee)?;
-        let spend = slashing.spend(coin);
-        let staker = self.signer.staker_keypair(told.staker)?;
-        let provider = local::provider_keypair(&self.secp, 0);
-        let aux = aux();
-        let mut signatures: Signatures =
-            self.quorum().iter().chain([&provider]).map(|key| spend.sign(&self.secp, key, &aux)).collect();
-        signatures.extend([spend.sign(&self.secp, staker.keypair(), &aux)]);
-        let signed = slashing.finish(&self.secp, coin, &signatures)?;
-
-        let txid = self.ground.broadcast_burning(&signed, slashing.slashed())?;
-        let height = self.mine(1)?;
-        let refund = slashing.refund();
-        let fee = coin.value - slashing.slashed() - refund.value;
-        self.fees += fee;
-        self.burned += slashing.slashed();
-        self.step(Step {
-            stake: Some(told.name),
-            what: "slash: burn",
-            txid: Some(txid),
-            value: Some(slashing.slashed()),
-            fee: Some(fee),
-            height: Some(height),
-            note: Some(format!("rate {}", rules.rate)),
-            ..step()
-        });
-        self.step(Step {
-            stake: Some(told.name),
-            what: "slash: refund output",
-            txid: Some(txid),
-            value: Some(refund.value),
-            height: Some(height),
-            note: Some(format!("locked for {} blocks", told.stake.terms().unbonding_time)),
-            ..step()
-        });
-        self.withdraw(told, Withdrawable::from(refund), height, "withdraw refund")
-    }
-
     /// The timelock passes, and the staker needs nobody.
     pub(super) fn expire(&mut self, told: &Told) -> Result<()> {
         let height = told.proof.inclusion_height;
-        self.withdraw(told, Withdrawable::from(told.stake.coin()), height, "withdraw after expiry")
+        self.withdraw(told, Withdrawable::from(told.stake().coin()), height, "withdraw after expiry")
     }
 
     /// Withdraws an output confirmed at `confirmed`: refused one block too early, taken in time.
-    fn withdraw(
+    pub(super) fn withdraw(
         &mut self,
         told: &Told,
         coin: Withdrawable,
@@ -144,11 +96,6 @@ impl Story<'_> {
             ..step()
         });
         Ok(())
-    }
-
-    /// As many covenant members as must sign.
-    fn quorum(&self) -> Vec<Keypair> {
-        local::covenant_keypairs(&self.secp).into_iter().take(local::THRESHOLD).collect()
     }
 
     /// Says what came of everything, after checking that every satoshi is accounted for.

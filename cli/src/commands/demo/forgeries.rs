@@ -52,6 +52,16 @@ fn forgeries(honest: &StakeProof) -> Result<Vec<Forgery>> {
     let mut longer = honest.clone();
     longer.claim.staking_time = Timelock::MAX;
 
+    // A quorum short of one member, and adaptor signatures that slash the unbonding output only.
+    let mut unsigned = honest.clone();
+    let mut misled = honest.clone();
+    if let (Some(unsigned), Some(misled)) = (&mut unsigned.delegation, &mut misled.delegation) {
+        unsigned.covenant.pop_last();
+        for signatures in misled.covenant.values_mut() {
+            signatures.slashing.clone_from(&signatures.unbonding_slashing);
+        }
+    }
+
     let mut other_block = honest.clone();
     other_block.header.nonce ^= 1;
 
@@ -60,5 +70,7 @@ fn forgeries(honest: &StakeProof) -> Result<Vec<Forgery>> {
         ("forge: another place in the block", with_inclusion(rebuilt(parts.tx(), &moved))),
         ("forge: a longer timelock", longer),
         ("forge: another block header", other_block),
+        ("forge: a covenant member less", unsigned),
+        ("forge: signatures of another tx", misled),
     ])
 }

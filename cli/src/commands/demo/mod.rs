@@ -1,4 +1,4 @@
-//! `tapstake demo`: the whole life of three stakes, on the embedded chain or on a regtest node of one's own.
+//! `tapstake demo`: the whole life of stakes, on the embedded chain or on a regtest node of one's own.
 
 use clap::Args;
 use serde::Serialize;
@@ -14,7 +14,9 @@ use crate::session::Session;
 mod endings;
 mod forgeries;
 mod ground;
+mod locking;
 mod report;
+mod slashing;
 mod story;
 
 /// Show the whole life of stakes, on an embedded chain that needs nothing
@@ -53,7 +55,7 @@ pub(crate) fn run(args: &DemoArgs, session: &Session<'_>) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let is_json = session.out.is_json();
     let mut report = Report::new(is_json);
-    report.line(&format!("The life of three stakes, on {}.\n", ground.describe()));
+    report.line(&format!("The life of four stakes, on {}.\n", ground.describe()));
     let summary = Story::begin(&ground, &mut report, &folder.path().join("wallet"))?.tell()?;
     if is_json {
         to_stdout(&json(&Document { chain: ground.describe(), steps: report.steps(), summary }));

@@ -1,26 +1,25 @@
-//! The story: three stakes and their three endings.
+//! The story: three stakes, an expansion, and three endings.
 
 use std::path::Path;
 
 use bitcoin::key::Secp256k1;
 use bitcoin::secp256k1::All;
-use bitcoin::{Amount, FeeRate, Network};
+use bitcoin::{Amount, FeeRate, Network, XOnlyPublicKey};
 use serde::Serialize;
 use tapstake_params::local::{self, Slashed};
-use tapstake_params::{Height, Schedule, StakingParams, Timelock};
-use tapstake_prover::{claim_from_op_return, prove, sync_headers};
-use tapstake_script::{Providers, StakeTerms};
+use tapstake_params::{Height, Schedule, StakingParams};
+use tapstake_prover::{carry_delegation, claim_from_delegation, prove, sync_headers};
 use tapstake_tx::Stake;
+use tapstake_tx::delegation::{Delegation, Verified};
 use tapstake_verifier::headers::{Anchor, HeaderChain};
-use tapstake_verifier::{Depth, IncludedStake, Policy, StakeProof, VerifyError, verify};
-use tapstake_wallet::{
-    CreateOptions, Exit, FundRequest, Origin, Rehearsal, SeedPhrase, Signer, StakePlan, StakeValue, Wallet,
+use tapstake_verifier::{
+    Depth, Policy, ServicePolicy, StakeProof, VerifiedStake, VerifyError, verify_slashable,
 };
+use tapstake_wallet::{CreateOptions, Origin, SeedPhrase, Signer, Wallet};
 
 use super::ground::Ground;
 use super::report::{Report, Step, mining_bar};
-use crate::error::Result;
-use crate::spending::now;
+use crate::error::{Error, Result};
 
 /// What the wallet pays, everywhere in the story.
 pub(super) const FEE_RATE: FeeRate = FeeRate::from_sat_per_vb_u32(2);
@@ -39,13 +38,26 @@ pub(crate) struct Summary {
     pub(super) seconds: f64,
 }
 
-/// A stake on its way through the story.
-pub(super) struct Told {
+/// A stake that is locked, with all that was signed in advance of it.
+pub(super) struct Locked {
     pub(super) name: &'static str,
-    pub(super) stake: Stake,
     /// The index of its staker key.
     pub(super) staker: u32,
+    pub(super) delegation: Delegation<Verified>,
+}
+
+/// A stake on its way through the story, proven to be there.
+pub(super) struct Told {
+    pub(super) name: &'static str,
+    pub(super) staker: u32,
+    pub(super) delegation: Delegation<Verified>,
     pub(super) proof: StakeProof,
+}
+
+impl Told {
+    pub(super) fn stake(&self) -> &Stake {
+        self.delegation.stake()
+    }
 }
 
 pub(crate) struct Story<'g> {
@@ -79,29 +91,42 @@ impl<'g> Story<'g> {
     /// Tells it from the first block to the last.
     pub(crate) fn tell(mut self) -> Result<Summary> {
         self.report.header();
-        self.report.chapter("A wallet is funded, and three stakes are locked");
+        self.report.chapter("A wallet is funded");
         let funded = self.fund()?;
-        let locked = [("A", 0, 40), ("B", 1, 1_000), ("C", 2, 1_000)];
-        let locked = locked.map(|(name, staker, blocks)| (name, staker, self.lock(name, staker, blocks)));
+        let [first, second] = [self.provider(0), self.provider(1)];
 
-        self.report.chapter("Each is proven to be on Bitcoin, and the proof verified");
+        self.report.chapter("Three stakes: the staker signs in advance, the covenant signs the ways out, then coins are locked");
+        let a = self.lock("A", 0, 40, vec![first])?;
+        let b = self.lock("B", 1, 1_000, vec![first])?;
+        let c = self.lock("C", 2, 1_000, vec![first, second])?;
+
+        self.report.chapter("Each is proven to be on Bitcoin and to be slashable, and the proof verified");
         let height = self.mine(CONFIRMATIONS)?;
         self.step(Step { what: "wait for confirmations", height: Some(height), ..step() });
-        let [a, b, c] = locked.map(|(name, staker, stake)| self.prove(name, staker, stake?));
-        let (a, b, c) = (a?, b?, c?);
+        let (a, b, c) = (self.prove(a)?, self.prove(b)?, self.prove(c)?);
 
         self.report.chapter("Forged proofs are refused by the rule they break");
         self.forge(&a)?;
 
-        self.report.chapter("B is unbonded early by staker and covenant, and withdrawn");
-        self.unbond(&b)?;
+        self.report.chapter("B moves into D, a larger stake, without ever being free");
+        let d = self.expand(&b, "D", Amount::from_sat(150_000_000))?;
+        self.mine(CONFIRMATIONS)?;
+        let d = self.prove(d)?;
 
-        self.report.chapter("C's provider key is known: C is slashed, and the refund withdrawn");
-        self.slash(&c)?;
+        self.report.chapter("D is unbonded early: the covenant signed long ago, the staker signs now");
+        self.unbond(&d)?;
+
+        self.report.chapter("C's provider votes for two blocks at one height, and a bystander slashes C");
+        self.equivocate(&c, first, second)?;
 
         self.report.chapter("A expires, and its staker withdraws alone");
         self.expire(&a)?;
         self.sum_up(funded)
+    }
+
+    /// A finality provider of the local set; each votes for a service of its own.
+    fn provider(&self, number: u8) -> XOnlyPublicKey {
+        local::provider_keypair(&self.secp, number).x_only_public_key().0
     }
 
     pub(super) fn step(&mut self, step: Step) {
@@ -156,64 +181,29 @@ impl<'g> Story<'g> {
         Ok(value)
     }
 
-    fn lock(&mut self, name: &'static str, index: u32, blocks: u32) -> Result<Stake> {
-        let params = self.params();
-        let staker = self.wallet.staker_key(index)?;
-        let provider = local::provider_keypair(&self.secp, 0).x_only_public_key().0;
-        let time = Timelock::new(blocks)?;
-        let terms = StakeTerms::under(&params, staker.x_only, Providers::one(provider), time)?;
-        let tag = params.phase_1.as_ref().map(|phase_1| phase_1.tag);
-        let plan =
-            StakePlan { params: &params, terms: &terms, value: StakeValue::Exact(Amount::ONE_BTC), tag };
-        let pending = self.wallet.fund_stake(&self.secp, &plan, &FundRequest::new(Vec::new(), FEE_RATE))?;
-        let stake = pending.stake().clone();
-
-        let destination = self.wallet.next_unused_address()?.address.script_pubkey();
-        let rehearsal = Rehearsal::new(&stake, destination, FEE_RATE)?;
-        let exit = rehearsal.sign(&self.secp, &self.signer, &staker)?;
-        let (kept, value) = (exit.withdrawal().compute_txid(), exit.withdrawal().output[0].value);
-        self.step(Step {
-            stake: Some(name),
-            what: "rehearse exit, signed and kept",
-            txid: Some(kept),
-            value: Some(value),
-            ..step()
-        });
-
-        let ready = pending.sign(&self.wallet, &self.signer, Exit::Rehearsed(exit))?;
-        let txid = self.ground.source().broadcast(ready.tx())?;
-        self.wallet.note_broadcast(ready.tx().clone(), now())?;
-        self.fees += pending.fee();
-        self.step(Step {
-            stake: Some(name),
-            what: "lock stake",
-            txid: Some(txid),
-            value: Some(stake.value()),
-            fee: Some(pending.fee()),
-            note: Some(format!("for {blocks} blocks")),
-            ..step()
-        });
-        Ok(stake)
-    }
-
-    fn prove(&mut self, name: &'static str, staker: u32, stake: Stake) -> Result<Told> {
+    /// Proves a stake, with all that is signed in advance, and verifies the proof as a service does.
+    fn prove(&mut self, Locked { name, staker, delegation }: Locked) -> Result<Told> {
         let source = self.ground.source();
+        let (stake, package) = (delegation.stake(), delegation.package());
         let outpoint = stake.outpoint();
         let info = source.transaction(&outpoint.txid)?;
-        let info = info.ok_or_else(|| crate::error::Error::failed("the source forgot a stake"))?;
-        let proof =
-            prove(source, outpoint, info.block.map(|block| block.height), claim_from_op_return(&info.tx)?)?;
+        let info = info.ok_or_else(|| Error::failed("the source forgot a stake"))?;
+        let claim = claim_from_delegation(&package);
+        let mut proof = prove(source, outpoint, info.block.map(|block| block.height), claim)?;
+        carry_delegation(&mut proof, &package)?;
+        let (txid, value) = (outpoint.txid, stake.value());
         self.step(Step {
             stake: Some(name),
             what: "prove",
-            txid: Some(outpoint.txid),
-            value: Some(stake.value()),
+            txid: Some(txid),
+            value: Some(value),
             height: Some(proof.inclusion_height),
             note: Some(format!("{} bytes", proof.to_bytes().len())),
             ..step()
         });
-        sync_headers(source, &mut self.headers, |_| {})?;
-        let included = self.verify(&proof)?;
+        sync_headers(self.ground.source(), &mut self.headers, |_| {})?;
+        let verified = self.verify(&proof)?;
+        let included = verified.included();
         self.step(Step {
             stake: Some(name),
             what: "verify",
@@ -221,18 +211,19 @@ impl<'g> Story<'g> {
             value: Some(included.value()),
             height: Some(included.inclusion_height()),
             note: Some(format!(
-                "{} confirmations, valid until height {}",
-                included.confirmations(),
+                "slashable for {} sat, valid until height {}",
+                verified.slashable().to_sat(),
                 included.expires_at()
             )),
             ..step()
         });
-        Ok(Told { name, stake, staker, proof })
+        Ok(Told { name, staker, delegation, proof })
     }
 
-    pub(super) fn verify(&self, proof: &StakeProof) -> Result<IncludedStake, VerifyError> {
-        let policy = Policy::new(Depth::Confirmations(CONFIRMATIONS));
-        verify(&self.secp, proof, &self.headers, &self.schedule, &policy)
+    pub(super) fn verify(&self, proof: &StakeProof) -> Result<VerifiedStake, VerifyError> {
+        let stake = Policy::new(Depth::Confirmations(CONFIRMATIONS));
+        let policy = ServicePolicy::new(stake, [self.provider(0), self.provider(1)]);
+        verify_slashable(&self.secp, proof, &self.headers, &self.schedule, &policy)
     }
 }
 
