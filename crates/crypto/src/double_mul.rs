@@ -129,15 +129,16 @@ mod tests {
         }
     }
 
-    /// P.x = n would need r = 0; whether or not it is a point, the result is that of two multiplications.
+    /// n itself is an x coordinate: r would be zero then, which is no ECDSA signature.
     #[test]
-    fn an_x_coordinate_of_the_curve_order_itself_is_no_trap() {
+    fn the_key_with_the_curve_order_as_x_coordinate_takes_two_multiplications() {
         let secp = Secp256k1::new();
-        if let Ok(key) = XOnlyPublicKey::from_slice(&CURVE_ORDER) {
-            let (s, e) = (PublicScalar::reduce([3; 32]), PublicScalar::reduce([5; 32]));
-            assert_eq!(one_multiplication(&secp, &s, &e, &key), None);
-            assert!(sub_mul(&secp, &s, &e, &key).is_some());
-        }
+        let key = XOnlyPublicKey::from_slice(&CURVE_ORDER).unwrap();
+        let (s, e) = (PublicScalar::reduce([3; 32]), PublicScalar::reduce([5; 32]));
+        assert_eq!(one_multiplication(&secp, &s, &e, &key), None);
+        let point = sub_mul(&secp, &s, &e, &key);
+        assert!(point.is_some());
+        assert_eq!(point, two_multiplications(&secp, &s, &e, &key));
     }
 
     /// BIP-0340 verification over `sub_mul`, against the vectors of the BIP.

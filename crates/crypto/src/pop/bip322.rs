@@ -20,7 +20,6 @@ use bitcoin::{
     Amount, CompressedPublicKey, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness,
     ecdsa, opcodes, taproot,
 };
-
 use serde::{Deserialize, Serialize};
 
 use super::PossessionError;
