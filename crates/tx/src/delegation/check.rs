@@ -2,9 +2,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bitcoin::secp256k1::schnorr::Signature;
-use bitcoin::secp256k1::{Message, Secp256k1, Verification};
+use bitcoin::secp256k1::{Message, Parity, PublicKey, Secp256k1, Verification};
 use bitcoin::{Amount, Transaction, XOnlyPublicKey};
-use tapstake_crypto::adaptor::{self, AdaptorSignature};
+use tapstake_crypto::adaptor::{AdaptorSignature, point};
 use tapstake_crypto::pop::ProofOfPossession;
 use tapstake_params::{Quorum, StakingParams};
 
@@ -138,7 +138,8 @@ enum Claim<'a> {
     },
     Adaptor {
         member: &'a XOnlyPublicKey,
-        provider: XOnlyPublicKey,
+        /// With both coordinates, since finding y to an x takes a square root.
+        provider: PublicKey,
         tx: SignedTx,
         digest: [u8; 32],
         signature: &'a AdaptorSignature,
@@ -186,11 +187,11 @@ impl<'a> SignatureCheck<'a> {
                 verified.map_err(|_| DelegationError::CovenantSignature { member: *member, tx })?;
             }
             Claim::Adaptor { member, provider, tx, digest, signature } => {
-                let verified = adaptor::verify(secp, signature, member, &provider, &digest);
+                let verified = point::verify(secp, signature, member, &provider, &digest);
                 verified.map_err(|_| DelegationError::AdaptorSignature {
                     member: *member,
                     tx,
-                    provider: Box::new(provider),
+                    provider: Box::new(provider.x_only_public_key().0),
                 })?;
             }
         }
@@ -310,11 +311,17 @@ impl DelegationParts {
         if let Some(signatures) = &self.staker {
             checks.extend(signatures.checks(staker, presigned));
         }
+        let providers = encryption_keys(providers);
         for (member, signatures) in &self.covenant {
-            signatures.push_checks(member, parties.covenant(), providers, presigned, &mut checks)?;
+            signatures.push_checks(member, parties.covenant(), &providers, presigned, &mut checks)?;
         }
         Ok(checks)
     }
+}
+
+/// The points that slashings are encrypted to: the providers' keys with even Y.
+pub(super) fn encryption_keys(providers: &[XOnlyPublicKey]) -> Vec<PublicKey> {
+    providers.iter().map(|provider| provider.public_key(Parity::Even)).collect()
 }
 
 impl super::StakerSignatures {
@@ -332,7 +339,7 @@ impl super::CovenantSignatures {
         &'a self,
         member: &'a XOnlyPublicKey,
         committee: &Quorum,
-        providers: &[XOnlyPublicKey],
+        providers: &[PublicKey],
         presigned: &Presigned,
         checks: &mut Vec<SignatureCheck<'a>>,
     ) -> Result<(), DelegationError> {

@@ -4,7 +4,7 @@ use bitcoin::secp256k1::schnorr::Signature;
 use bitcoin::secp256k1::{Keypair, Message, Secp256k1, Signing, Verification};
 use bitcoin::{Amount, Network, Transaction, TxOut, Txid, XOnlyPublicKey};
 use tapstake_crypto::ExposedKey;
-use tapstake_crypto::adaptor;
+use tapstake_crypto::adaptor::point;
 use tapstake_crypto::pop::ProofOfPossession;
 use tapstake_params::StakingParams;
 use tapstake_script::StakeTerms;
@@ -374,9 +374,9 @@ impl<S: AwaitsCovenant> Delegation<S> {
         aux: &[u8; 32],
     ) -> CovenantSignatures {
         let presigned = &self.core.presigned;
-        let providers = self.package.providers.keys();
+        let providers = check::encryption_keys(self.package.providers.keys());
         let [slashing, unbonding_slashing] = presigned.slashing_digests().map(|(_, digest)| {
-            providers.iter().map(|provider| adaptor::sign(secp, member, provider, &digest, aux)).collect()
+            providers.iter().map(|provider| point::sign(secp, member, provider, &digest, aux)).collect()
         });
         let unbonding = Message::from_digest(presigned.unbonding_digest());
         let unbonding = secp.sign_schnorr_with_aux_rand(&unbonding, member, aux);
@@ -405,10 +405,10 @@ impl<S: AwaitsCovenant> Delegation<S> {
         member: XOnlyPublicKey,
         signatures: CovenantSignatures,
     ) -> Result<CovenantProgress, DelegationError> {
-        let (committee, providers) =
-            (self.core.stake.terms().parties.covenant(), self.package.providers.keys());
+        let committee = self.core.stake.terms().parties.covenant();
+        let providers = check::encryption_keys(self.package.providers.keys());
         let mut checks = alloc::vec::Vec::new();
-        signatures.push_checks(&member, committee, providers, &self.core.presigned, &mut checks)?;
+        signatures.push_checks(&member, committee, &providers, &self.core.presigned, &mut checks)?;
         for check in checks {
             check.verify(secp)?;
         }
