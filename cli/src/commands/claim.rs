@@ -2,8 +2,10 @@
 
 use bitcoin::OutPoint;
 use tapstake_params::Height;
-use tapstake_prover::claim_from_op_return;
+use tapstake_prover::as_phase_1;
 use tapstake_script::Providers;
+use tapstake_tracker::Store;
+use tapstake_tx::delegation::DelegationPackage;
 use tapstake_verifier::{Claim, Registration};
 
 use crate::error::Result;
@@ -45,11 +47,7 @@ impl ClaimArgs {
 
 /// The claim of a stake in the list of stakes, if it is there.
 pub(crate) fn listed(session: &Session<'_>, outpoint: OutPoint) -> Result<Option<Claim>> {
-    // Nothing is made where nothing is: the folder is the wallet's and the list's to make.
-    if !network_dir(session).is_ok_and(|folder| folder.exists()) {
-        return Ok(None);
-    }
-    let record = open_store(session)?.get(&outpoint)?;
+    let record = existing_store(session)?.map(|store| store.get(&outpoint)).transpose()?.flatten();
     Ok(record.map(|record| {
         let claim = Claim {
             staker: record.terms.parties.staker(),
@@ -57,9 +55,25 @@ pub(crate) fn listed(session: &Session<'_>, outpoint: OutPoint) -> Result<Option
             staking_time: record.terms.staking_time,
             registration: Registration::None,
         };
-        // A stake that says in an OP_RETURN what it is, is of phase 1.
-        let said = record.staking_tx.as_ref().and_then(|tx| claim_from_op_return(tx).ok());
-        said.filter(|said| Claim { registration: Registration::None, ..said.clone() } == claim)
-            .unwrap_or(claim)
+        match &record.staking_tx {
+            Some(tx) => as_phase_1(claim, tx),
+            None => claim,
+        }
     }))
+}
+
+/// The delegation that is kept with a stake in the list of stakes.
+pub(crate) fn kept_delegation(
+    session: &Session<'_>,
+    outpoint: OutPoint,
+) -> Result<Option<DelegationPackage>> {
+    Ok(existing_store(session)?.map(|store| store.delegation(&outpoint)).transpose()?.flatten())
+}
+
+/// The list of stakes, if there is one: nothing is made where nothing is.
+fn existing_store(session: &Session<'_>) -> Result<Option<Store>> {
+    if !network_dir(session).is_ok_and(|folder| folder.exists()) {
+        return Ok(None);
+    }
+    open_store(session).map(Some)
 }

@@ -15,6 +15,7 @@ mod completions;
 mod delegation;
 mod demo;
 mod devnet;
+mod equivocation;
 mod expand;
 mod headers;
 mod params;
@@ -24,6 +25,7 @@ mod prove;
 mod provider;
 mod scan;
 mod script;
+mod service;
 mod slash;
 mod stake;
 mod stakes;
@@ -56,6 +58,8 @@ pub(crate) enum Command {
     Unbond(unbond::UnbondArgs),
     /// Withdraw what lies in stakes whose timelock is over
     Withdraw(withdraw::Args),
+    /// Check two votes of one provider, or a slashing, and extract the provider's key
+    Equivocation(equivocation::Args),
     /// Slash a stake with the evidence that its provider equivocated
     Slash(slash::SlashArgs),
     /// Run an embedded regtest chain with an Electrum server
@@ -100,6 +104,7 @@ impl Command {
             Command::Delegation(command) => delegation::run(command, session),
             Command::Unbond(args) => unbond::run(args, session),
             Command::Withdraw(args) => withdraw::run(args, session),
+            Command::Equivocation(args) => equivocation::run(args, session),
             Command::Slash(args) => slash::run(args, session),
             Command::Devnet(args) => devnet::run(args, session),
             Command::Script(command) => script::run(command, session),

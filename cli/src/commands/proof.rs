@@ -6,6 +6,7 @@ use std::path::Path;
 use bitcoin::TxMerkleNode;
 use serde::Deserialize;
 use serde_json::Value;
+use tapstake_tx::delegation::PackageDecodeError;
 use tapstake_verifier::{DecodeError, MAGIC, MerkleBranch, ProofVersion, StakeProof};
 
 use crate::error::{Context, Error, Result};
@@ -37,7 +38,10 @@ pub(crate) fn read(path: &Path) -> Result<StakeProof> {
 fn from_binary(bytes: &[u8]) -> Result<StakeProof> {
     StakeProof::from_bytes(bytes).map_err(|error| match (&error, error.rule()) {
         (DecodeError::Version { .. }, _) => newer(error),
-        (DecodeError::Truncated { .. }, _) => Error::rule("file", error).next("get the whole file"),
+        (
+            DecodeError::Truncated { .. } | DecodeError::Delegation(PackageDecodeError::Truncated { .. }),
+            _,
+        ) => Error::rule("file", error).next("get the whole file"),
         (_, Some(rule)) => Error::verification(rule.name(), error),
         (_, None) => Error::verification("proof-format", error),
     })
@@ -49,7 +53,8 @@ fn from_json(bytes: &[u8]) -> Result<StakeProof> {
     let version =
         ProofVersion::deserialize(&value).map_err(|error| Error::verification("proof-format", error))?;
     version.check().map_err(newer)?;
-    StakeProof::deserialize(&value).map_err(|error| {
+    // From the text again: a repeated field is lost in a value.
+    serde_json::from_slice(bytes).map_err(|error| {
         let branches = ["branch", "coinbase_branch"].into_iter().filter_map(|name| value.get(name));
         let rule = branches.filter_map(broken_branch).next().unwrap_or("proof-format");
         Error::verification(rule, error)

@@ -8,19 +8,24 @@ use bitcoin::{Block, Network, OutPoint, Txid};
 use serde::Serialize;
 use tapstake_params::Height;
 use tapstake_prover::{
-    ChainSource, ProveError, Wait, claim_from_op_return, prove, prove_in_block, wait_for_confirmations,
+    ChainSource, ProveError, Wait, carry_delegation, claim_from_delegation, claim_from_op_return, prove,
+    prove_in_block, wait_for_confirmations,
 };
-use tapstake_verifier::{Depth, OwnHeaders, Policy, StakeProof, verify_in_trusted_block};
+use tapstake_tx::delegation::DelegationPackage;
+use tapstake_verifier::{
+    Depth, OwnHeaders, Policy, StakeProof, verify_in_trusted_block, verify_slashable_in_trusted_block,
+};
 
 use crate::commands::claim::{self, ClaimArgs};
-use crate::commands::headers;
 use crate::commands::scan::read_block;
+use crate::commands::{headers, service};
+use crate::delegation;
 use crate::error::{Context, Error, Result};
-use crate::input;
 use crate::live::SourceArgs;
 use crate::network::NetworkName;
 use crate::output::{self, Show, facts};
 use crate::session::Session;
+use crate::{file, input};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -41,6 +46,13 @@ pub(crate) struct Args {
     /// From a source, first wait for this many confirmations
     #[arg(long, value_name = "N", conflicts_with = "block")]
     wait: Option<u32>,
+    /// The stake's delegation file: what is signed in advance goes into the proof, which shows so that the stake can be
+    /// slashed [default: the one that is kept with the list of stakes]
+    #[arg(long, value_name = "FILE", conflicts_with = "without_delegation")]
+    delegation: Option<PathBuf>,
+    /// Leave out what is signed in advance
+    #[arg(long)]
+    without_delegation: bool,
     /// Write the proof to a file
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -54,10 +66,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
-    let proof = match &args.block {
-        Some(block) => from_block(args, &read_block(block)?, session)?,
-        None => from_source(args, session)?,
+    let delegation = args.delegation(session)?;
+    let mut proof = match &args.block {
+        Some(block) => from_block(args, &read_block(block)?, delegation.as_ref(), session)?,
+        None => from_source(args, delegation.as_ref(), session)?,
     };
+    if let Some(delegation) = &delegation {
+        carry_delegation(&mut proof, delegation)?;
+    }
     warn_of_refusal(&proof, session);
     deliver(proof, args.out.as_deref(), args.binary, session)
 }
@@ -67,15 +83,27 @@ fn warn_of_refusal(proof: &StakeProof, session: &Session<'_>) {
     let Ok(schedule) = session.schedule() else { return };
     let policy = Policy { max_registration_gap: u32::MAX, ..Policy::new(Depth::Confirmations(1)) };
     let block = (proof.inclusion_height, proof.block_hash());
-    if let Err(refusal) = verify_in_trusted_block(&session.secp, proof, block, &schedule, &policy) {
+    let secp = &session.secp;
+    let refusal = if proof.delegation.is_some() {
+        let policy = service::anyones(policy, proof);
+        verify_slashable_in_trusted_block(secp, proof, block, &schedule, &policy).err()
+    } else {
+        verify_in_trusted_block(secp, proof, block, &schedule, &policy).err()
+    };
+    if let Some(refusal) = refusal {
         session
             .out
             .warn(&format!("under these parameters the proof is refused by {}: {refusal}", refusal.rule()));
     }
 }
 
-fn from_block(args: &Args, block: &Block, session: &Session<'_>) -> Result<StakeProof> {
-    let claim = match args.claim.given()? {
+fn from_block(
+    args: &Args,
+    block: &Block,
+    delegation: Option<&DelegationPackage>,
+    session: &Session<'_>,
+) -> Result<StakeProof> {
+    let claim = match args.claim.given()?.or_else(|| delegation.map(claim_from_delegation)) {
         Some(claim) => claim,
         None => {
             let tx = block.txdata.iter().find(|tx| tx.compute_txid() == args.outpoint.txid);
@@ -92,13 +120,17 @@ fn from_block(args: &Args, block: &Block, session: &Session<'_>) -> Result<Stake
     Ok(proof)
 }
 
-fn from_source(args: &Args, session: &Session<'_>) -> Result<StakeProof> {
+fn from_source(
+    args: &Args,
+    delegation: Option<&DelegationPackage>,
+    session: &Session<'_>,
+) -> Result<StakeProof> {
     let source = args.source.connect(session)?;
     let (chain, txid) = (source.chain(), args.outpoint.txid);
     if let Some(confirmations) = args.wait {
         wait(chain, txid, confirmations, session)?;
     }
-    let claim = match args.claim.given()? {
+    let claim = match args.claim.given()?.or_else(|| delegation.map(claim_from_delegation)) {
         Some(claim) => claim,
         None => match claim::listed(session, args.outpoint)? {
             Some(claim) => claim,
@@ -115,7 +147,18 @@ fn from_source(args: &Args, session: &Session<'_>) -> Result<StakeProof> {
     Ok(proof)
 }
 
-const GIVE_TERMS: &str = "give --staker, --provider and --staking-time";
+const GIVE_TERMS: &str = "give --staker, --provider and --staking-time, or --delegation";
+
+impl Args {
+    /// The delegation that goes into the proof, if there is one.
+    fn delegation(&self, session: &Session<'_>) -> Result<Option<DelegationPackage>> {
+        match &self.delegation {
+            Some(path) => delegation::read(path).map(Some),
+            None if self.without_delegation => Ok(None),
+            None => claim::kept_delegation(session, self.outpoint),
+        }
+    }
+}
 
 /// Waits, with a bar that grows by confirmations.
 fn wait(chain: &dyn ChainSource, txid: Txid, confirmations: u32, session: &Session<'_>) -> Result<()> {
@@ -140,7 +183,7 @@ pub(crate) fn deliver(
 ) -> Result<()> {
     if let Some(path) = out {
         let bytes = if binary { proof.to_bytes() } else { (output::json(&proof) + "\n").into_bytes() };
-        std::fs::write(path, bytes).context(path.display())?;
+        file::replace(path, &bytes)?;
     }
     session.out.show(&Proof { proof, file: out.map(Path::to_path_buf) });
     Ok(())
@@ -180,6 +223,14 @@ struct Proof {
     file: Option<PathBuf>,
 }
 
+/// How much of what is signed in advance the proof carries.
+fn delegation_text(proof: &StakeProof) -> String {
+    match &proof.delegation {
+        Some(parts) => format!("signed by {} covenant members", parts.covenant.len()),
+        None => "none: the proof does not show that the stake can be slashed".to_owned(),
+    }
+}
+
 impl Show for Proof {
     fn text(&self) -> String {
         let Proof { proof, file } = self;
@@ -196,6 +247,7 @@ impl Show for Proof {
             ("block", format!("{} at height {}", proof.block_hash(), proof.inclusion_height)),
             ("merkle depth", proof.inclusion.branch().depth().to_string()),
             ("own headers", own.to_string()),
+            ("delegation", delegation_text(proof)),
             ("size", format!("{} bytes in binary", proof.to_bytes().len())),
         ]);
         match file {

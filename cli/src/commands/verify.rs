@@ -5,19 +5,22 @@ use std::path::{Path, PathBuf};
 use bitcoin::block::Header;
 use bitcoin::constants::genesis_block;
 use bitcoin::hex::FromHex;
-use bitcoin::{BlockHash, CompactTarget, Network, OutPoint, Work, XOnlyPublicKey};
+use bitcoin::{BlockHash, CompactTarget, Network, OutPoint, Txid, Work, XOnlyPublicKey};
 use serde::Serialize;
 use tapstake_chain::{ChainError, ChainSource};
-use tapstake_params::{Height, Timelock, Window};
+use tapstake_crypto::pop::PossessionForm;
+use tapstake_params::{Height, Schedule, Timelock, Window};
 use tapstake_prover::sync_headers;
 use tapstake_verifier::headers::{Anchor, HeaderChain, HeaderError};
 use tapstake_verifier::{
-    Depth, IncludedStake, OwnHeaders, Policy, Registration, StakeProof, Status, VerifyError, verify,
-    verify_in_trusted_block, verify_with_own_headers,
+    Depth, IncludedStake, OwnHeaders, Policy, Registration, ServicePolicy, StakeProof, Status, VerifiedStake,
+    VerifyError, verify, verify_in_trusted_block, verify_slashable, verify_slashable_in_trusted_block,
+    verify_slashable_with_own_headers, verify_with_own_headers,
 };
 
 use crate::commands::headers::{self, now, refusal};
 use crate::commands::proof;
+use crate::commands::service::ServiceArgs;
 use crate::error::{Context, Error, Result};
 use crate::input;
 use crate::live::SourceArgs;
@@ -58,6 +61,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "headers")]
     live: bool,
     #[command(flatten)]
+    service: ServiceArgs,
+    #[command(flatten)]
     source: SourceArgs,
 }
 
@@ -96,15 +101,12 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
         (None, Some(source)) => Some(live_chain(source.chain(), network, session)?),
         (None, None) => None,
     };
-    let verdict = match &chain {
+    let ground = match &chain {
         Some(chain) => {
             check_trusted(chain, args.anchor)?;
-            verify(&session.secp, &proof, chain, &schedule, &policy)
+            Ground::Chain(chain)
         }
-        None if in_trusted => {
-            let block = (proof.inclusion_height, proof.block_hash());
-            verify_in_trusted_block(&session.secp, &proof, block, &schedule, &policy)
-        }
+        None if in_trusted => Ground::Block(proof.inclusion_height, proof.block_hash()),
         None => {
             // The least that a proof brings is the header of its block.
             let start_height = proof.inclusion_height;
@@ -115,19 +117,88 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
                     "judged by the headers that the proof brings: forging them costs no more than their work",
                 );
             }
-            verify_with_own_headers(&session.secp, &proof, args.anchor, &schedule, &policy)
+            Ground::OwnHeaders(args.anchor)
         }
     };
-    let stake = verdict.map_err(refused)?;
+    let verdict = if proof.delegation.is_some() || args.service.asks_for_slashable() {
+        let policy = args.service.policy(policy, &proof, session)?;
+        if !args.service.names_providers() {
+            session.out.warn("no --provider given: the stake's own count as known to the service");
+        }
+        Verdict::Slashable(Box::new(ground.slashable(session, &proof, &schedule, &policy).map_err(refused)?))
+    } else {
+        Verdict::Included(Box::new(ground.included(session, &proof, &schedule, &policy).map_err(refused)?))
+    };
+    let stake = verdict.included();
     if args.require_active {
         stake.require_active().map_err(|expired| Error::verification(expired.rule().name(), expired))?;
     }
     let spends = match &source {
-        Some(source) => look_for_spends(source.chain(), &stake, session)?,
+        Some(source) => look_for_spends(source.chain(), stake, session)?,
         None => Spends::NotLookedFor,
     };
-    session.out.show(&Report::new(&stake, spends));
+    session.out.show(&Report::new(&verdict, spends));
     Ok(())
+}
+
+/// What the proof's block is held against.
+enum Ground<'a> {
+    Chain(&'a HeaderChain),
+    Block(Height, BlockHash),
+    OwnHeaders(Option<(Height, BlockHash)>),
+}
+
+impl Ground<'_> {
+    fn included(
+        &self,
+        session: &Session<'_>,
+        proof: &StakeProof,
+        schedule: &Schedule,
+        policy: &Policy,
+    ) -> Result<IncludedStake, VerifyError> {
+        let secp = &session.secp;
+        match self {
+            Ground::Chain(chain) => verify(secp, proof, chain, schedule, policy),
+            Ground::Block(height, hash) => {
+                verify_in_trusted_block(secp, proof, (*height, *hash), schedule, policy)
+            }
+            Ground::OwnHeaders(trusts) => verify_with_own_headers(secp, proof, *trusts, schedule, policy),
+        }
+    }
+
+    fn slashable(
+        &self,
+        session: &Session<'_>,
+        proof: &StakeProof,
+        schedule: &Schedule,
+        policy: &ServicePolicy,
+    ) -> Result<VerifiedStake, VerifyError> {
+        let secp = &session.secp;
+        match self {
+            Ground::Chain(chain) => verify_slashable(secp, proof, chain, schedule, policy),
+            Ground::Block(height, hash) => {
+                verify_slashable_in_trusted_block(secp, proof, (*height, *hash), schedule, policy)
+            }
+            Ground::OwnHeaders(trusts) => {
+                verify_slashable_with_own_headers(secp, proof, *trusts, schedule, policy)
+            }
+        }
+    }
+}
+
+/// What the stake turned out to be.
+enum Verdict {
+    Included(Box<IncludedStake>),
+    Slashable(Box<VerifiedStake>),
+}
+
+impl Verdict {
+    fn included(&self) -> &IncludedStake {
+        match self {
+            Verdict::Included(stake) => stake,
+            Verdict::Slashable(stake) => stake.included(),
+        }
+    }
 }
 
 impl Args {
@@ -251,6 +322,7 @@ fn refused(error: VerifyError) -> Error {
         }
         VerifyError::Network { .. } => Some("give the --network and --params that the stake is meant for"),
         VerifyError::Depth { .. } => Some("wait for more blocks, and give newer headers"),
+        VerifyError::NoDelegation => Some("ask for a proof made with tapstake prove --delegation FILE"),
         _ => None,
     };
     let refusal = Error::verification(error.rule().name(), error);
@@ -265,6 +337,8 @@ fn refused(error: VerifyError) -> Error {
 struct Report {
     verdict: String,
     spends: Spends,
+    /// `null` where nothing shows that the stake can be slashed.
+    slashable: Option<Slashable>,
     status: &'static str,
     network: NetworkName,
     outpoint: OutPoint,
@@ -287,14 +361,70 @@ struct Report {
     expires_at: Height,
 }
 
+/// What shows that a stake can be slashed, and for whom.
+#[derive(Debug, Serialize)]
+struct Slashable {
+    /// What a slashing takes at least, in sat.
+    value: u64,
+    known_providers: Vec<XOnlyPublicKey>,
+    signed_by: Vec<XOnlyPublicKey>,
+    account: String,
+    possession: PossessionForm,
+    /// The service that the proof of possession names.
+    service: Option<String>,
+    unbonding_txid: Txid,
+    slashing_txid: Txid,
+    unbonding_slashing_txid: Txid,
+}
+
+impl Slashable {
+    fn new(stake: &VerifiedStake) -> Self {
+        let (delegation, possession) = (stake.delegation(), stake.possession());
+        Slashable {
+            value: stake.slashable().to_sat(),
+            known_providers: stake.known_providers().to_vec(),
+            signed_by: delegation.signed_by().copied().collect(),
+            account: stake.account().as_text().to_owned(),
+            possession: possession.form(),
+            service: possession.context.as_ref().map(|context| context.service().to_owned()),
+            unbonding_txid: delegation.unbonding().tx().compute_txid(),
+            slashing_txid: delegation.slashing().tx().compute_txid(),
+            unbonding_slashing_txid: delegation.unbonding_slashing().tx().compute_txid(),
+        }
+    }
+}
+
+const NOT_SLASHABLE: &str = "not shown: the proof carries no delegation";
+
+impl Slashable {
+    fn possession_text(&self) -> String {
+        match &self.service {
+            Some(service) => format!("{}, for {service} on this network", self.possession),
+            None => format!("{}, for the account alone", self.possession),
+        }
+    }
+}
+
+impl std::fmt::Display for Slashable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "for {} sat, signed by {} covenant members", self.value, self.signed_by.len())
+    }
+}
+
 impl Report {
-    fn new(stake: &IncludedStake, spends: Spends) -> Self {
+    fn new(verdict: &Verdict, spends: Spends) -> Self {
+        let stake = verdict.included();
+        let (text, slashable) = match verdict {
+            Verdict::Included(stake) => (stake.to_string(), None),
+            Verdict::Slashable(stake) => (stake.to_string(), Some(Slashable::new(stake))),
+        };
         let terms = stake.terms();
         let parties = &terms.parties;
         let (tip_height, tip) = stake.tip();
         Report {
-            verdict: stake.to_string(),
+            verdict: text,
             spends,
+            slashable,
             status: match stake.status() {
                 Status::Active => "active",
                 Status::Expired => "expired",
@@ -335,6 +465,10 @@ impl Show for Report {
         let mut lines = vec![
             ("verdict", self.verdict.clone()),
             ("spends", self.spends.to_string()),
+            (
+                "slashable",
+                self.slashable.as_ref().map_or_else(|| NOT_SLASHABLE.to_owned(), Slashable::to_string),
+            ),
             ("status", self.status.into()),
             ("network", self.network.to_string()),
             ("stake", self.outpoint.to_string()),
@@ -352,6 +486,11 @@ impl Show for Report {
             ("confirmations", self.confirmations.to_string()),
             ("active until", format!("height {}", self.expires_at)),
         ]);
+        if let Some(slashable) = &self.slashable {
+            lines.extend(slashable.known_providers.iter().map(|key| ("known provider", key.to_string())));
+            lines.push(("account", slashable.account.clone()));
+            lines.push(("possession", slashable.possession_text()));
+        }
         if let Some(cap) = self.cap {
             lines.push(("cap", cap.into()));
         }

@@ -133,6 +133,18 @@ pub(crate) fn proof_of_the_good_stake() -> String {
     prove(CHAIN.good, "")
 }
 
+/// The proof of the good stake with what `more` adds.
+pub(crate) fn prove_the_good_stake(more: &str) -> String {
+    prove(CHAIN.good, more)
+}
+
+impl Chain {
+    /// The transaction that makes the good stake.
+    pub(crate) fn good_tx(&self) -> &Transaction {
+        &self.blocks[STAKES_AT as usize].txdata[1]
+    }
+}
+
 #[test]
 fn a_scan_finds_every_stake_and_says_what_is_wrong_with_some() {
     let file = block_file();
@@ -205,6 +217,7 @@ fn a_stake_is_proven_from_its_block_and_verified_by_headers() {
     let expected = [
         "verdict",
         "spends",
+        "slashable",
         "status",
         "network",
         "outpoint",
@@ -371,7 +384,8 @@ fn forged_proofs_are_refused_by_the_rule_they_break() {
     verdict(3, "network", &|proof| proof["network"] = "signet".into());
     verdict(3, "proof-format", &|proof| proof["staker"] = "00".into());
     verdict(3, "proof-format", &|proof| proof["more"] = 1.into());
-    verdict(1, "file-version", &|proof| proof["version"] = 2.into());
+    verdict(3, "proof-format", &|proof| proof["version"] = 2.into());
+    verdict(1, "file-version", &|proof| proof["version"] = 3.into());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod block;
 mod docs;
+mod equivocation;
 mod headers;
 mod inspect;
 mod live;
