@@ -7,6 +7,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::panic::PanicInfo;
 
+use tapstake_crypto as _;
 use tapstake_params as _;
 use tapstake_script as _;
 use tapstake_tx as _;
