@@ -21,7 +21,7 @@ pub enum VerifyError {
     Network {
         /// The proof's network.
         proof: Network,
-        /// What it was held against: header chain or parameters.
+        /// What it was held against: header chain, parameters or the service's policy.
         other: &'static str,
         /// The network of that.
         expected: Network,

@@ -24,7 +24,7 @@ pub fn active(inclusion: Height, tip: Height, staking_time: Timelock, unbonding_
 ///
 /// Only the verifier makes one. It says that the stake was included, **not that it is unspent**, and nothing
 /// about the signatures without which it cannot be slashed: what pays or counts security needs those checked
-/// as well (rules 15 to 17).
+/// as well (rules 15 to 17), and takes a [`VerifiedStake`](crate::VerifiedStake).
 ///
 /// Displayed, it reads as the whole verdict: included at height h, not reported spent as of tip t, valid
 /// until height v.

@@ -11,6 +11,7 @@ use tapstake_tx::Stake;
 use tapstake_tx::delegation::{DelegationError, VerifiedParts};
 
 use crate::headers::HeaderChain;
+use crate::verify::check_network;
 use crate::{
     IncludedStake, ServicePolicy, StakeProof, VerifyError, verify, verify_in_trusted_block,
     verify_with_own_headers,
@@ -141,6 +142,9 @@ fn slashable<C: Verification>(
     policy: &ServicePolicy,
 ) -> Result<VerifiedStake, VerifyError> {
     let delegation = proof.delegation.as_ref().ok_or(VerifyError::NoDelegation)?;
+    if let Some(context) = &policy.possession_context {
+        check_network(proof, "service's proofs of possession", context.network())?;
+    }
     let terms = included.terms();
     let known_providers = check_providers(terms.parties.providers().keys(), policy)?;
     let possession = delegation.possession.as_ref().ok_or(DelegationError::PossessionMissing)?;

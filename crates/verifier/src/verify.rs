@@ -80,7 +80,11 @@ pub fn verify_in_trusted_block<C: Verification>(
     judge(secp, proof, (height, hash), schedule, policy)
 }
 
-fn check_network(proof: &StakeProof, other: &'static str, expected: Network) -> Result<(), VerifyError> {
+pub(crate) fn check_network(
+    proof: &StakeProof,
+    other: &'static str,
+    expected: Network,
+) -> Result<(), VerifyError> {
     if proof.network == expected {
         return Ok(());
     }

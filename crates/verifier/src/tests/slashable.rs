@@ -494,6 +494,11 @@ fn possession_is_proven_for_this_service_on_this_network() {
         assert_eq!(error, VerifyError::PossessionContext { found, expected });
         assert_eq!(error.rule(), Rule::PossessionContext);
     }
+    // A policy that asks for proofs of another network than the stake's is none for it.
+    let signet = Context::new("a-service", Network::Signet).unwrap();
+    let error = required(Some(signet.clone()), Some(signet)).unwrap_err();
+    assert_eq!(error.to_string(), "proof is of regtest, the service's proofs of possession of signet");
+    assert_eq!(error.rule(), Rule::Network);
     // The account's signature does not become one for a service by saying so.
     let mut service = Service::honest();
     service.parts().possession.as_mut().unwrap().context = Some(context());
