@@ -201,10 +201,10 @@ fn one_process_answers_line_by_line_and_keeps_others_out() {
     command.arg(user.path("data")).args(["provider", "vote", "--stdin", "--passphrase-file"]);
     command.arg(user.path("passphrase")).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = command.spawn().unwrap();
-    let mut stdin = process.stdin.take().unwrap();
+    let stdin = process.stdin.take().unwrap();
     let mut answers = std::io::BufRead::lines(std::io::BufReader::new(process.stdout.take().unwrap()));
     let mut ask = |line: &str| -> Value {
-        writeln!(stdin, "{line}").unwrap();
+        writeln!(&stdin, "{line}").unwrap();
         serde_json::from_str(&answers.next().unwrap().unwrap()).unwrap()
     };
     let first = ask(&format!("5 {A}"));
@@ -214,7 +214,6 @@ fn one_process_answers_line_by_line_and_keeps_others_out() {
     assert_eq!(ask("five")["error"]["kind"], "usage");
     assert_eq!(ask(&format!("5 {A}")), first);
     assert_eq!(ask(&format!("6 {B}"))["height"], 6);
-    drop(ask);
     drop(stdin);
     assert!(process.wait().unwrap().success());
     vote(&user, 7, A).ok();

@@ -11,7 +11,7 @@ use super::ProviderError;
 /// nothing.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -25,7 +25,7 @@ impl Lock {
         }
         let file = options.open(&path).map_err(|error| ProviderError::Io { path: path.clone(), error })?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
+            Ok(()) => Ok(Lock { file }),
             Err(TryLockError::WouldBlock) => Err(ProviderError::Locked { path }),
             Err(TryLockError::Error(error)) => Err(ProviderError::Io { path, error }),
         }
@@ -36,5 +36,12 @@ impl Lock {
         let mut name = marker.file_name().unwrap_or_default().to_owned();
         name.push(".lock");
         marker.with_file_name(name)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would leave it to a child process that another thread has just forked, until that one starts its program.
+        let _ = self.file.unlock();
     }
 }
