@@ -289,3 +289,38 @@ fn the_recorded_delegation_reads_and_writes_as_ever() {
     assert_eq!(package, world.verified().package());
     assert!(world.check(&package).is_ok());
 }
+
+#[test]
+fn the_documented_fields_and_sizes_are_those_of_the_format() {
+    let docs = include_str!("../../../docs/delegation-format.md");
+    let recorded: serde_json::Value =
+        serde_json::from_str(include_str!("../../../fixtures/delegation/package.json")).unwrap();
+    let fields = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    for field in fields(&recorded).iter().chain(&fields(&recorded["parts"])) {
+        assert!(docs.contains(&format!("| `{field}` |")), "{field} is not documented");
+    }
+
+    // Fixed parts of one delegation of n providers: all but the transactions, the prevout and the proof.
+    for (members, providers) in [(0, 1), (3, 1), (0, 5), (5, 5)] {
+        let world = world(providers, (3, 5));
+        let package = world.signed_by(members);
+        let n = usize::try_from(providers).unwrap();
+        let parts = &package.parts;
+        let mut tx = package.staking_tx.unsigned().clone();
+        tx.input[0].witness = some_witness();
+        let txs = [&tx, &parts.unbonding_tx, &parts.slashing_tx, &parts.unbonding_slashing_tx];
+        let proof = parts.possession.as_ref().unwrap().to_bytes().len();
+        let head = 4 + 2 + 4 + 4 + 32 + (1 + 32 * n) + 2 + 8 + 4;
+        let prevouts = 1 + 8 + 1 + package.prevouts[0].script_pubkey.len();
+        let signed = (1 + 128) + (1 + proof) + 1 + members * (98 + 130 * n);
+        let expected =
+            head + txs.map(|tx| tx.total_size()).iter().sum::<usize>() + prevouts + signed + 1 + 32;
+        assert_eq!(package.to_bytes().len(), expected);
+    }
+    assert!(docs.contains("98 + 130 n"));
+    assert_eq!((6 * (98 + 130), 15 * (98 + 5 * 130)), (1_368, 11_220));
+    assert!(docs.contains("1,368 bytes") && docs.contains("11,220."));
+    let commas = |bytes: usize| format!("{},000,000", bytes / 1_000_000);
+    assert!(docs.contains(&format!("at most {} bytes", commas(MAX_PACKAGE_BYTES))));
+    assert!(docs.contains(&format!("{} of JSON", commas(MAX_PACKAGE_JSON_BYTES))));
+}
