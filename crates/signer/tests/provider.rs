@@ -529,7 +529,7 @@ impl Seen {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn no_order_of_votes_restarts_restores_and_honest_recoveries_signs_a_height_twice(
