@@ -5,12 +5,14 @@
 //! | staking | the wallet's coins | a staking output ([`staking_outputs`]) |
 //! | [`UnbondingTx`] | the staking output, by staker and covenant | an unbonding output, less exactly the fee |
 //! | [`SlashingTx`] | a staking or unbonding output, by staker, provider and covenant | the slashed part, and a refund |
+//! | [`ExpansionTx`] | the old staking output, by staker and covenant, and a coin of the wallet | a new staking output |
 //! | [`Withdrawal`] | staking, unbonding and refund outputs after their timelocks | the staker |
 //!
 //! Each is checked in both directions: what is built here keeps every rule, and what others built is taken
 //! only through `check`, which names the rule it breaks. A [`LeafSpend`] is one input on its way through one
 //! leaf: it gives the digest to sign (BIP-0341), puts signatures into a witness in the order of the script, and
-//! checks a finished witness. [`psbt`] carries the same to signers elsewhere (BIP-0174, BIP-0371), and
+//! checks a finished witness. A [`delegation`] is everything that is signed before coins are locked, from draft to
+//! verified. [`psbt`] carries the same to signers elsewhere (BIP-0174, BIP-0371), and
 //! [`inspect`](mod@inspect) says of any transaction what it is.
 //!
 //! ```

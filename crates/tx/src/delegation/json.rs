@@ -17,7 +17,7 @@ use tapstake_crypto::pop::ProofOfPossession;
 use tapstake_params::{MAX_KEYS, Timelock};
 use tapstake_script::Providers;
 
-use super::binary::{self, MAX_INPUTS, PackageDecodeError};
+use super::binary::{self, MAX_INPUTS, MAX_PACKAGE_JSON_BYTES, PackageDecodeError};
 use super::{
     CovenantSignatures, DelegationPackage, DelegationParts, ExpansionPart, PreviousStake, StakerSignatures,
     StakingTx, VERSION,
@@ -272,6 +272,12 @@ impl<'de, T: HexText> Deserialize<'de> for Hex<T> {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Hex<T>, E> {
+                if text.len() > MAX_PACKAGE_JSON_BYTES {
+                    return Err(E::custom(format_args!(
+                        "hex of {} digits is no part of a delegation",
+                        text.len()
+                    )));
+                }
                 if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
                     return Err(E::custom("hex in upper case"));
                 }

@@ -20,6 +20,71 @@
 //!
 //! Each signature can be verified by itself and on any thread: [`DelegationPackage::prepare`] lists them, and
 //! [`PreparedDelegation::accept`] takes the proofs.
+//!
+//! ```
+//! use bitcoin::key::{Keypair, Secp256k1};
+//! use bitcoin::{Amount, Network};
+//! use tapstake_crypto::pop::{Account, ProofOfPossession};
+//! use tapstake_params::local::{self, Slashed};
+//! use tapstake_params::Timelock;
+//! use tapstake_script::{Providers, StakeTerms};
+//! use tapstake_tx::delegation::{CheckedDelegation, Delegation, DelegationPackage};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let secp = Secp256k1::new();
+//! let schedule = local::schedule(&secp, Network::Regtest, Slashed::Burned)?;
+//! let params = schedule.latest();
+//! let staker = Keypair::from_seckey_slice(&secp, &[7; 32])?;
+//! let provider = local::provider_keypair(&secp, 0).x_only_public_key().0;
+//! let time = Timelock::new(144)?;
+//! let terms = StakeTerms::under(params, staker.x_only_public_key().0, Providers::one(provider), time)?;
+//!
+//! // The staker: a transaction that the wallet funded and did not send, and what its inputs spend.
+//! let (staking_tx, prevouts) = funded(&secp, &terms, Amount::ONE_BTC);
+//! let fee = Amount::from_sat(2_000);
+//! let draft = Delegation::build(
+//!     &secp, Network::Regtest, params, terms, staking_tx, &prevouts, Amount::ONE_BTC, fee,
+//! )?;
+//! let account = Account::text("an account of the consumer chain")?;
+//! let possession = ProofOfPossession::bip340(&secp, &staker, account, None, &[0; 32]);
+//! let signed = draft.sign(&secp, &staker, &[0; 32], possession)?;
+//! let file = signed.package().without_witnesses().to_bytes();
+//!
+//! // Three of five members: each checks the file by its own parameters and signs.
+//! let package = DelegationPackage::from_bytes(&file)?;
+//! package.check(&secp, &schedule)?;
+//! let mut copy = package.clone();
+//! for member in &local::covenant_keypairs(&secp)[..3] {
+//!     let signatures = signed.covenant_signatures(&secp, member, &[0; 32]);
+//!     copy.parts.covenant.insert(member.x_only_public_key().0, signatures);
+//! }
+//!
+//! // The staker again: with the quorum, and only then, the staking transaction may be sent.
+//! let combined = signed.package().combine(copy)?;
+//! let CheckedDelegation::Verified(verified) = combined.check(&secp, &schedule)? else {
+//!     return Err("the quorum is not there yet".into());
+//! };
+//! let staking_tx = verified.staking_tx()?;
+//! assert_eq!(staking_tx.compute_txid(), verified.staking_txid());
+//! # Ok(())
+//! # }
+//! # use bitcoin::{ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, WPubkeyHash, hashes::Hash};
+//! # fn funded(
+//! #     secp: &Secp256k1<bitcoin::secp256k1::All>, terms: &StakeTerms, value: Amount,
+//! # ) -> (Transaction, Vec<TxOut>) {
+//! #     let txin = TxIn { sequence: Sequence::MAX, witness: Witness::from_slice(&[[1u8; 64]]), ..TxIn::default() };
+//! #     let previous_output = bitcoin::OutPoint { txid: bitcoin::Txid::all_zeros(), vout: 0 };
+//! #     let script_pubkey = terms.staking_output(secp).script_pubkey().clone();
+//! #     let tx = Transaction {
+//! #         version: bitcoin::transaction::Version::TWO,
+//! #         lock_time: bitcoin::absolute::LockTime::ZERO,
+//! #         input: vec![TxIn { previous_output, ..txin }],
+//! #         output: vec![TxOut { value, script_pubkey }],
+//! #     };
+//! #     let script_pubkey = ScriptBuf::new_p2wpkh(&WPubkeyHash::all_zeros());
+//! #     (tx, vec![TxOut { value: value + Amount::from_sat(500), script_pubkey }])
+//! # }
+//! ```
 
 mod binary;
 mod check;

@@ -167,11 +167,7 @@ impl DelegationPackage {
             return Err(DelegationError::Network { actual, expected });
         }
         let params = schedule.version(self.params_version)?;
-        let previous = match &self.expansion {
-            Some(expansion) => Some(schedule.version(expansion.previous.params_version)?),
-            None => None,
-        };
-        let core = Core::check(secp, params, previous, self)?;
+        let core = Core::check(secp, params, self, |version| Ok(schedule.version(version)?))?;
         let mut checks = self.parts.signature_checks(&core.stake, &core.presigned)?;
         if let (Some(part), Some(expanded)) = (&self.expansion, &core.expanded) {
             checks.extend(part.signature_checks(expanded)?);
@@ -227,11 +223,12 @@ pub(super) struct Expanded {
 }
 
 impl Core {
-    pub(super) fn check<C: Verification>(
+    /// By the parameters of the stake's version and, for an expansion, those of the old stake's.
+    pub(super) fn check<'p, C: Verification>(
         secp: &Secp256k1<C>,
         params: &StakingParams,
-        previous: Option<&StakingParams>,
         package: &DelegationPackage,
+        params_of: impl Fn(u32) -> Result<&'p StakingParams, DelegationError>,
     ) -> Result<Self, DelegationError> {
         let terms = package.terms(params)?;
         let stake = Stake::new(secp, terms, package.outpoint(), package.value);
@@ -241,14 +238,17 @@ impl Core {
             return Err(DelegationError::Vout { actual, expected: package.vout });
         }
         check_staking_tx(&stake, package)?;
-        let expanded = match (&package.expansion, previous) {
-            (Some(part), Some(params)) => Some(Expanded::check(secp, params, &stake, package, part)?),
-            _ => None,
+        let expanded = match &package.expansion {
+            Some(part) => {
+                let params = params_of(part.previous.params_version)?;
+                Some(Expanded::check(secp, params, &stake, package, part)?)
+            }
+            None => None,
         };
         let presigned = Presigned::check(secp, params, &stake, &package.parts)?;
         // The old stake that an expansion spends is checked with it.
         if expanded.is_none() {
-            check_funding(&stake, &presigned, &package.prevouts)?;
+            refuse_own_kind(&stake, &presigned, &package.prevouts)?;
         }
         Ok(Core { stake, presigned, expanded })
     }
@@ -277,7 +277,7 @@ fn check_staking_tx(stake: &Stake, package: &DelegationPackage) -> Result<(), De
 }
 
 /// Refuses funding by an output that has the script of this very stake, or of its unbonding.
-fn check_funding(stake: &Stake, presigned: &Presigned, prevouts: &[TxOut]) -> Result<(), DelegationError> {
+fn refuse_own_kind(stake: &Stake, presigned: &Presigned, prevouts: &[TxOut]) -> Result<(), DelegationError> {
     let scripts = [
         (OutputKind::Staking, stake.coin().output.script_pubkey()),
         (OutputKind::Unbonding, presigned.unbonding.coin().output.script_pubkey()),

@@ -309,7 +309,8 @@ impl Delegation<Draft> {
                 covenant: Default::default(),
             }),
         };
-        let core = Core::check(secp, params, previous.map(|(_, params)| params), &package)?;
+        let previous = previous.map(|(_, params)| params);
+        let core = Core::check(secp, params, &package, |_| previous.ok_or(DelegationError::NoExpansion))?;
         Ok(Delegation::assume(package, core))
     }
 
