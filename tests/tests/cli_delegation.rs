@@ -174,15 +174,11 @@ fn a_draft_whose_coins_went_elsewhere_is_not_sent() {
     fs::create_dir_all(elsewhere.path("data").parent().unwrap()).unwrap();
     copy(&user.path("data"), &elsewhere.path("data"));
     let source = devnet.electrum_url();
-    let with_source = |args: &[&str]| {
-        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
-        args.extend(["--source", &source]);
-        elsewhere.run(&args)
-    };
     elsewhere.run(&["stakes", "forget", &text(&drafted, "outpoint"), "--yes"]).ok();
-    with_source(&["stake", "--amount", "0.055btc", "--time", "60"]).ok();
-    with_source(&["stake", "--amount", "0.09btc", "--time", "60", "--staker-index", "1"]).ok();
+    let package: DelegationPackage = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let coin = package.staking_tx.input[0].previous_output.to_string();
+    let rest = ["--coin", &coin, "--source", &source];
+    elsewhere.run(&[&["stake", "--amount", "0.02btc", "--time", "60"], &rest[..]].concat()).ok();
     devnet.mine(1).unwrap();
     let refused = user.run(&["stake", "--broadcast", &path]).refused(1);
     assert_eq!(refused["rule"], "spent-input", "{refused}");
