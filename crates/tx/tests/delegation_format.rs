@@ -5,10 +5,13 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use bitcoin::consensus::serialize;
+use bitcoin::hashes::{Hash, sha256};
 use bitcoin::hex::{DisplayHex, FromHex};
 use bitcoin::{Amount, OutPoint, Sequence, TxIn, Witness};
 use common::delegation::{default_world, some_witness};
 use common::{World, key, keypair, outpoint, world};
+use proptest::prelude::*;
 use tapstake_params::Timelock;
 use tapstake_tx::delegation::{
     DelegationPackage, DelegationParts, ExpansionPart, MAX_PACKAGE_BYTES, MAX_PACKAGE_JSON_BYTES,
@@ -106,6 +109,55 @@ fn every_changed_byte_of_the_json_form_is_refused_but_for_one_blank_instead_of_a
                 assert!(refusal.is_err(), "byte {position} changed by {change:#04x}");
             }
         }
+    }
+}
+
+/// The checksum as documented: SHA-256 over the tag's hash twice and the content.
+fn with_checksum(content: &[u8]) -> Vec<u8> {
+    let tag = sha256::Hash::hash(b"tapstake/delegation").to_byte_array();
+    let checksum = sha256::Hash::hash(&[&tag[..], &tag, content].concat()).to_byte_array();
+    [content, &checksum].concat()
+}
+
+#[test]
+fn an_attacker_who_mends_the_checksum_changes_nothing_but_witnesses_and_prevouts() {
+    let world = world(1, (2, 3));
+    let package = world.signed_by(3);
+    let bytes = package.to_bytes();
+    let content = &bytes[..bytes.len() - 32];
+    assert_eq!(with_checksum(content), bytes);
+
+    // What no signature in the file commits to: nodes judge the one, and the other is the staker's word.
+    let place = |part: &[u8]| {
+        let start = content.windows(part.len()).position(|window| window == part).unwrap();
+        start..start + part.len()
+    };
+    let open = [place(&serialize(&some_witness())), place(&serialize(&package.prevouts[0]))];
+    let mut taken = 0;
+    for position in 0..content.len() {
+        for change in [0x01, 0x10, 0xff] {
+            let mut changed = content.to_vec();
+            changed[position] ^= change;
+            let Ok(read) = DelegationPackage::from_bytes(&with_checksum(&changed)) else { continue };
+            if world.check(&read).is_ok() {
+                assert!(
+                    open.iter().any(|range| range.contains(&position)),
+                    "byte {position} ^ {change:#04x}"
+                );
+                taken += 1;
+            }
+        }
+    }
+    assert!(taken > 0, "witnesses are not judged here");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = DelegationPackage::from_bytes(&bytes);
+        let _ = DelegationParts::decode(&mut bytes.as_slice());
+        let headed = [b"tsdl\x01\x00\xfa\xbf\xb5\xda".as_slice(), &bytes].concat();
+        prop_assert!(DelegationPackage::from_bytes(&headed).is_err());
     }
 }
 
