@@ -6,6 +6,7 @@ use bitcoin::key::{Keypair, Secp256k1};
 use bitcoin::script::Builder;
 use bitcoin::secp256k1::SecretKey;
 use bitcoin::{Amount, Network, ScriptBuf, Sequence, Transaction, TxOut, Txid, WPubkeyHash, Witness};
+use proptest::prelude::*;
 use tapstake_crypto::ExposedKey;
 use tapstake_crypto::eots::{self, Seed, Vote};
 use tapstake_crypto::pop::{Account, Context, PossessionForm, ProofOfPossession};
@@ -659,6 +660,27 @@ fn every_changed_bit_of_a_proof_of_possession_is_refused_in_every_form() {
             let rest = from + header + usize::from(is_bip137);
             let decoded = flip(&service, from..from + header) + flip(&service, rest..from + bytes.len());
             assert!(decoded > 0);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_mutilated_delegation_panics_or_passes(
+        at in 0usize..1300, length in 0usize..200, with in prop::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let service = Service::honest();
+        let without = StakeProof { delegation: None, ..service.world.proof.clone() }.to_bytes().len();
+        let honest = service.world.proof.to_bytes();
+        let from = (without + at).min(honest.len());
+        let to = (from + length).min(honest.len());
+        let mut bytes = honest.clone();
+        bytes.splice(from..to, with);
+        prop_assume!(bytes != honest);
+        if let Ok(proof) = StakeProof::from_bytes(&bytes) {
+            prop_assert!(service.verify_proof(&proof).is_err());
         }
     }
 }
