@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
     if !args.dry_run {
         guard_mainnet(session, "send a child of the staking transaction")?;
         let signer = args.wallet.signer(&wallet)?;
-        let mut psbt = funded.psbt.clone();
+        let mut psbt = funded.psbt;
         wallet.sign(&signer, &mut psbt)?;
         wallet.finalize(&mut psbt)?;
         // The child pays for its parent too, so its own rate may be far above what is asked for both.

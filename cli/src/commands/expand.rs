@@ -130,7 +130,7 @@ pub(crate) fn run(args: &ExpandArgs, session: &Session<'_>) -> Result<()> {
     match drafted {
         Ok((delegation, exit)) => {
             drop(store);
-            sending.go_on(&mut wallet, delegation, &staker, Some(&exit), args.draft.as_deref())
+            sending.go_on(&mut wallet, &delegation, &staker, Some(&exit), args.draft.as_deref())
         }
         Err(error) => {
             wallet.unlock_stake(new)?;

@@ -307,7 +307,7 @@ fn a_stake_that_staker_and_covenant_spend_with_another_input_is_expanded() {
     old.previous_output = stake.outpoint();
     old.witness.clear();
     tx.input.insert(0, old);
-    let prevouts = [stake.coin().to_txout(), funding.1.clone()];
+    let prevouts = [stake.coin().to_txout(), funding.1];
     let leaf = stake.coin().output.unbonding();
     let mut cache = bitcoin::sighash::SighashCache::new(&tx);
     let spend = tapstake_tx::LeafSpend::new(&stage.secp, &mut cache, 0, &prevouts, leaf).unwrap();

@@ -50,7 +50,7 @@ impl Run<'_> {
         match drafted {
             Ok(None) => Ok(()),
             Ok(Some((delegation, exit))) => {
-                self.sending().go_on(wallet, delegation, &staker, exit.as_ref(), args.draft.as_deref())
+                self.sending().go_on(wallet, &delegation, &staker, exit.as_ref(), args.draft.as_deref())
             }
             Err(error) => Err(self.give_up(wallet, outpoint, error)),
         }

@@ -155,7 +155,7 @@ impl Run<'_> {
         let draft = ready.draft(&session.secp, session.network(), params, fee)?;
         let delegation = self.pre_signed(draft, &exported, folder)?;
         let file = args.draft.as_deref();
-        self.sending().go_on(wallet, delegation, &exported.staker, rehearsed.as_ref(), file)
+        self.sending().go_on(wallet, &delegation, &exported.staker, rehearsed.as_ref(), file)
     }
 
     /// What was exported, if it is for this network and the parameters that apply now.

@@ -41,20 +41,20 @@ impl Sending<'_> {
     pub(crate) fn go_on(
         &self,
         wallet: &mut Wallet,
-        delegation: Delegation<PreSigned>,
+        delegation: &Delegation<PreSigned>,
         staker: &StakerKey,
         exit: Option<&RehearsedExit>,
         file: Option<&Path>,
     ) -> Result<()> {
         let outpoint = delegation.stake().outpoint();
         let mut store = open_store(self.session)?;
-        let done = self.remember(&mut store, &delegation, Some(staker), exit).and_then(|sheet| match file {
+        let done = self.remember(&mut store, delegation, Some(staker), exit).and_then(|sheet| match file {
             Some(path) => {
                 // Without the staking transaction's witnesses: who could send it could lock the coins too early.
                 let copy = delegation.package().without_witnesses();
                 file::write_new(path, &delegation::to_text(&copy))?;
                 let status = "drafted: nothing is sent, its coins are locked in the wallet";
-                let mut report = Staked::with(status, &delegation, Some(self.source.chain().relay_fee()?));
+                let mut report = Staked::with(status, delegation, Some(self.source.chain().relay_fee()?));
                 report.exit_rehearsed = exit.is_some();
                 report.recovery_sheet = Some(sheet);
                 report.delegation = Some(path.to_owned());
