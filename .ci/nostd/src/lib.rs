@@ -9,6 +9,7 @@ use core::panic::PanicInfo;
 
 use tapstake_crypto as _;
 use tapstake_params as _;
+use tapstake_restake as _;
 use tapstake_script as _;
 use tapstake_tx as _;
 use tapstake_verifier as _;

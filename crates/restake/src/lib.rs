@@ -1,0 +1,3 @@
+//! Services, rewards, liquid receipts and their books over verified stakes.
+#![no_std]
+#![forbid(unsafe_code)]
