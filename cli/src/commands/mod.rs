@@ -12,6 +12,7 @@ use crate::session::Session;
 mod bump;
 mod claim;
 mod completions;
+mod covenant;
 mod delegation;
 mod demo;
 mod devnet;
@@ -82,6 +83,9 @@ pub(crate) enum Command {
     /// Staking parameters
     #[command(subcommand)]
     Params(params::Command),
+    /// A covenant member: checks delegations, signs them, remembers what it signed
+    #[command(subcommand)]
+    Covenant(Box<covenant::Command>),
     /// A finality provider: randomness commitments, votes, slashing protection
     #[command(subcommand)]
     Provider(Box<provider::Command>),
@@ -114,6 +118,7 @@ impl Command {
             Command::Verify(args) => verify::run(args, session),
             Command::Headers(command) => headers::run(command, session),
             Command::Params(command) => params::run(command, session),
+            Command::Covenant(command) => covenant::run(command, session),
             Command::Provider(command) => provider::run(command, session),
             Command::Pop(command) => pop::run(command, session),
             Command::Completions(args) => completions::run(args, session),
