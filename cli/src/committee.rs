@@ -4,7 +4,8 @@ use bitcoin::Network;
 use bitcoin::key::Keypair;
 use bitcoin::secp256k1::{All, Secp256k1};
 use tapstake_params::{Height, Schedule, StakingParams, local};
-use tapstake_tx::delegation::{CheckedDelegation, Delegation, DelegationPackage, Verified};
+use tapstake_signer::covenant::{Checked, CovenantKey, LocalKey, Policy};
+use tapstake_tx::delegation::{Delegation, DelegationPackage, Verified};
 
 use crate::delegation;
 use crate::error::Result;
@@ -46,13 +47,16 @@ impl LocalCommittee {
         package: DelegationPackage,
         tip: Height,
     ) -> Result<Delegation<Verified>> {
-        let sign = |package, member| member_signs(&session.secp, &session.schedule()?, package, member, tip);
+        let schedule = session.schedule()?;
+        let sign = |package: DelegationPackage, member| {
+            member_signs(&session.secp, &schedule, &package, member, tip)
+        };
         let package = self.0.iter().try_fold(package, sign)?;
         delegation::verified(session, &package)
     }
 }
 
-/// One member's part: it checks the delegation by its policy, and adds its signatures.
+/// One member's part: it checks the delegation by the policy that members have by default, and adds its signatures.
 ///
 /// # Errors
 ///
@@ -60,26 +64,12 @@ impl LocalCommittee {
 pub(crate) fn member_signs(
     secp: &Secp256k1<All>,
     schedule: &Schedule,
-    mut package: DelegationPackage,
+    package: &DelegationPackage,
     member: &Keypair,
     tip: Height,
 ) -> Result<DelegationPackage> {
-    let _ = tip;
-    let key = member.x_only_public_key().0;
-    let (signatures, expansion) = match package.check(secp, schedule)? {
-        CheckedDelegation::PreSigned(signed) => (
-            signed.covenant_signatures(secp, member, &crate::spending::aux()),
-            signed.expansion_signature(secp, member, &crate::spending::aux()),
-        ),
-        CheckedDelegation::PartlySigned(signed) => (
-            signed.covenant_signatures(secp, member, &crate::spending::aux()),
-            signed.expansion_signature(secp, member, &crate::spending::aux()),
-        ),
-        _ => return Ok(package),
-    };
-    package.parts.covenant.insert(key, signatures);
-    if let (Some(signature), Some(part)) = (expansion, &mut package.expansion) {
-        part.covenant.insert(key, signature);
-    }
-    Ok(package)
+    let (policy, key) = (Policy::new(schedule.clone()), LocalKey::new(*member));
+    let approved = Checked::new(secp, &policy, package)?.approve(secp, Some(tip))?;
+    let signatures = approved.sign(&key)?;
+    Ok(approved.add(secp, key.public_key(), &signatures)?)
 }

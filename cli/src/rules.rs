@@ -10,6 +10,7 @@ use tapstake_params::{
 };
 use tapstake_prover::ProveError;
 use tapstake_script::{FindError, OpReturnError, TermsError};
+use tapstake_signer::covenant::Refusal;
 use tapstake_tracker::TrackerError;
 use tapstake_tx::delegation::{CombineError, DelegationError, PackageDecodeError};
 use tapstake_tx::{
@@ -81,6 +82,7 @@ fn one(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         PackageDecodeError => |_| Some("file"),
         ReplacedError => |_| Some("replaced"),
         CpfpError => |_| Some("fee-rate"),
+        Refusal => |error| Some(error.rule()),
         HeaderError => |error| Some(error.rule().name()),
         WalletError => wallet,
         ChainError => chain,

@@ -7,7 +7,7 @@ use std::fs;
 
 use bitcoin::Amount;
 use bitcoin::key::Secp256k1;
-use common::{new_wallet, state, text};
+use common::{new_wallet, only_stake, state, text};
 use serde_json::{Value, json};
 use tapstake_devnet::{Config, Devnet};
 use tapstake_params::local;
@@ -65,7 +65,8 @@ fn a_draft_sends_nothing_locks_its_coins_and_never_takes_a_files_place() {
     assert!(text(&drafted, "status").starts_with("drafted"), "{drafted}");
     assert_eq!((&drafted["exit_rehearsed"], &drafted["missing"]), (&true.into(), &3.into()));
     assert!(devnet.mempool().is_empty());
-    assert_eq!(state(&user), "prepared");
+    let listed = only_stake(&user);
+    assert_eq!((&listed["state"], &listed["covenant_signed"]), (&"prepared".into(), &0.into()));
     assert!(user.data().join("sheets").exists());
     let coins = user.run(&["wallet", "utxos"]).ok();
     let locked = coins["utxos"].as_array().unwrap().iter().filter(|coin| coin["locked"] == true).count();

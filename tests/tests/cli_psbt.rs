@@ -97,6 +97,29 @@ fn a_watching_wallet_stakes_and_withdraws_with_a_signer_elsewhere() {
 }
 
 #[test]
+fn a_draft_from_psbts_is_made_once_and_a_second_try_takes_nothing_back() {
+    let (devnet, user) = watcher();
+    let folder = user.path("to-sign");
+    let folder_arg = folder.to_str().unwrap();
+    user.run(&[&STAKE[..], &["--export", folder_arg]].concat()).ok();
+    for name in ["staking", "exit", "slashing", "unbonding-slashing", "possession"] {
+        sign_elsewhere(&folder.join(format!("{name}.psbt")));
+    }
+    let file = user.path("delegation.json");
+    let finish = ["stake", "--finish", folder_arg, "--draft", file.to_str().unwrap()];
+    let drafted = user.run(&finish).ok();
+    assert_eq!(user.run(&["delegation", "check", file.to_str().unwrap()]).ok()["state"], "pre-signed");
+    assert_eq!(user.run(&finish).refused(1)["rule"], "file");
+    fs::create_dir(user.path("a-folder")).unwrap();
+    user.run(&["stake", "--finish", folder_arg, "--draft", user.path("a-folder").to_str().unwrap()])
+        .refused(1);
+    assert_eq!(state(&user), "prepared");
+    assert_eq!(user.run(&["wallet", "utxos"]).ok()["utxos"][0]["locked"], true);
+    assert!(devnet.mempool().is_empty());
+    assert_eq!(user.run(&["stakes", "resume"]).ok()["waiting"][0], drafted["outpoint"]);
+}
+
+#[test]
 fn a_watching_wallet_that_cannot_sign_frees_its_coins_and_says_how_to_sign_elsewhere() {
     let (devnet, user) = watcher();
     let refused = user.run(&STAKE).refused(1);

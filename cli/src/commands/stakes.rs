@@ -97,6 +97,11 @@ struct Row {
     params_version: u32,
     #[serde(flatten)]
     state: Option<StakeState>,
+    /// How many of the covenant have signed a stake that is only prepared, as far as is known here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covenant_signed: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covenant_needed: Option<usize>,
 }
 
 impl Show for Listed {
@@ -112,7 +117,13 @@ impl Show for Listed {
                     row.outpoint.to_string(),
                     Amount::from_sat(row.value_sat).to_string(),
                     format!("{} blocks", row.staking_time),
-                    row.state.map_or_else(|| "not asked".to_owned(), |state| state.to_string()),
+                    match (row.state, row.covenant_signed, row.covenant_needed) {
+                        (Some(state), Some(signed), Some(needed)) => {
+                            format!("{state}; {signed} of {needed} covenant members have signed")
+                        }
+                        (Some(state), ..) => state.to_string(),
+                        (None, ..) => "not asked".to_owned(),
+                    },
                 ]
             }),
         );
@@ -218,7 +229,14 @@ fn list(args: &List, session: &Session<'_>) -> Result<()> {
                 Some(observed.state)
             }
         };
-        Ok(row(&record, state))
+        let mut row = row(&record, state);
+        if row.state == Some(StakeState::Prepared)
+            && let Some(package) = store.delegation(&record.outpoint)?
+        {
+            row.covenant_signed = Some(package.parts.covenant.len());
+            row.covenant_needed = Some(record.terms.parties.covenant().threshold());
+        }
+        Ok(row)
     })?;
     session.out.show(&Listed { stakes, failed });
     Ok(())
@@ -235,6 +253,8 @@ fn row(record: &StakeRecord, state: Option<StakeState>) -> Row {
         unbonding_time: terms.unbonding_time.blocks(),
         params_version: record.params.version,
         state,
+        covenant_signed: None,
+        covenant_needed: None,
     }
 }
 

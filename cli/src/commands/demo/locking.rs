@@ -5,7 +5,7 @@ use bitcoin::{Amount, Network, XOnlyPublicKey};
 use tapstake_crypto::pop::{Account, ProofOfPossession};
 use tapstake_params::Timelock;
 use tapstake_script::{Providers, StakeTerms};
-use tapstake_tx::delegation::{CheckedDelegation, Delegation, Draft, Verified};
+use tapstake_tx::delegation::{CheckedDelegation, Delegation, DelegationPackage, Draft, Verified};
 use tapstake_wallet::{Exit, ExpansionPlan, FundRequest, Rehearsal, RehearsedExit, StakePlan, StakeValue};
 
 use super::report::Step;
@@ -116,7 +116,9 @@ impl Story<'_> {
         let (tip, params) = (self.tip()?, self.params());
         let committee = LocalCommittee::on(&self.secp, Network::Regtest, &params)
             .ok_or_else(|| Error::failed("the committee of the demo is not public"))?;
-        let sign = |package, member: &Keypair| member_signs(&self.secp, &self.schedule, package, member, tip);
+        let sign = |package: DelegationPackage, member: &Keypair| {
+            member_signs(&self.secp, &self.schedule, &package, member, tip)
+        };
         // Only from here on is there a staking transaction that may be sent.
         let package = signed.package().without_witnesses();
         let copy = committee.members().iter().try_fold(package, sign)?;

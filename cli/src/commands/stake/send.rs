@@ -48,6 +48,8 @@ impl Sending<'_> {
     ) -> Result<()> {
         let outpoint = delegation.stake().outpoint();
         let mut store = open_store(self.session)?;
+        // A stake that was in the list before may be on its way: it stays there, and its coins stay locked.
+        let known = store.get(&outpoint)?.is_some();
         let done = self.remember(&mut store, delegation, Some(staker), exit).and_then(|sheet| match file {
             Some(path) => {
                 // Without the staking transaction's witnesses: who could send it could lock the coins too early.
@@ -81,6 +83,7 @@ impl Sending<'_> {
                 let sent = self.send(wallet, &verified, exit.is_some(), sheet);
                 if let Err(error) = &sent
                     && error.rule_name() == Some("rejected")
+                    && !known
                 {
                     // A refusal is final: the coins are free again. After silence they may be spent, and stay locked.
                     store.remove(&outpoint)?;
@@ -88,6 +91,7 @@ impl Sending<'_> {
                 }
                 sent
             }
+            Err(error) if known => Err(error),
             Err(error) => {
                 store.remove(&outpoint)?;
                 wallet.unlock_stake(outpoint)?;
