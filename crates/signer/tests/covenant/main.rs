@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
 
 mod departures;
+mod expansion;
+mod member;
 mod world;
