@@ -85,6 +85,26 @@ fn a_stuck_stake_is_pulled_along_and_a_bystander_slashes_it_with_evidence_alone_
 }
 
 #[test]
+fn a_bystander_needs_no_index_of_its_node_to_slash_what_is_unbonded() {
+    let node = Bitcoind::builder().without_indexes().start().unwrap();
+    let user = user_on(&node);
+    let stake = text(&user.run(&["stake", "--amount", "0.05btc", "--time", "60"]).ok(), "outpoint");
+    mine(&node, 1);
+    let file = user.path("delegation.json");
+    let file = file.to_str().unwrap();
+    user.run(&["delegation", "check", &stake, "--out", file]).ok();
+    user.run(&["unbond", &stake]).ok();
+    mine(&node, 2);
+    let mut bystander = Cli::new("regtest");
+    bystander.set("TAPSTAKE_SOURCE", node.rpc_url());
+    bystander.set("TAPSTAKE_COOKIE_FILE", node.cookie_file());
+    let evidence = common::equivocation(&bystander, &local::provider_keypair(&Secp256k1::new(), 0));
+    let slashed = bystander.run(&["slash", "--delegation", file, "--evidence", &evidence]).ok();
+    assert_eq!(text(&slashed, "spends"), "unbonding");
+    assert!(node.mempool().unwrap().contains(&text(&slashed, "txid").parse().unwrap()));
+}
+
+#[test]
 fn an_expanded_stake_is_unbonded_and_slashed_all_the_same_on_bitcoind() {
     let node = Bitcoind::start().unwrap();
     let user = user_on(&node);

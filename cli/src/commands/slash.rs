@@ -6,7 +6,9 @@ use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{Amount, OutPoint, Txid, XOnlyPublicKey};
 use clap::Args;
 use serde::Serialize;
+use tapstake_chain::ChainSource;
 use tapstake_tracker::{FollowUpKind, StakeState, Store, observe};
+use tapstake_tx::delegation::{Delegation, Verified};
 use tapstake_verifier::equivocation::Evidence;
 
 use crate::delegation::{self, StakeArg};
@@ -88,24 +90,8 @@ pub(crate) fn run(args: &SlashArgs, session: &Session<'_>) -> Result<()> {
 
     let source = if args.dry_run && args.unbonding { None } else { Some(args.source.connect(session)?) };
     let unbonded = match &source {
-        _ if args.unbonding => true,
-        None => true,
-        Some(source) => {
-            let record = delegation::record(session, store.as_ref(), &delegation)?;
-            match observe(source.chain(), secp, &record)?.state {
-                StakeState::Unbonding { .. } | StakeState::Unbonded { .. } => true,
-                StakeState::Prepared
-                | StakeState::InMempool
-                | StakeState::Confirmed { .. }
-                | StakeState::Expired { .. } => false,
-                over => {
-                    return Err(Error::rule(
-                        "spent",
-                        format!("nothing is left to slash: the stake is {over}"),
-                    ));
-                }
-            }
-        }
+        Some(source) if !args.unbonding => is_unbonded(session, source.chain(), store.as_ref(), &delegation)?,
+        _ => true,
     };
     let (slashing, tx, value) = if unbonded {
         let value = delegation.unbonding().coin().value;
@@ -142,4 +128,31 @@ pub(crate) fn run(args: &SlashArgs, session: &Session<'_>) -> Result<()> {
     }
     session.out.show(&report);
     Ok(())
+}
+
+/// Whether the unbonding output is to be slashed, and not the staking output: whichever is unspent.
+///
+/// # Errors
+///
+/// If neither is there to be slashed.
+fn is_unbonded(
+    session: &Session<'_>,
+    chain: &dyn ChainSource,
+    store: Option<&Store>,
+    delegation: &Delegation<Verified>,
+) -> Result<bool> {
+    let (staking, unbonding) = (delegation.stake().coin(), delegation.unbonding().coin());
+    // What is unspent any node says at once; only what is spent has to be looked for.
+    if let Ok(None) = chain.spend(&staking.outpoint, staking.output.script_pubkey(), None) {
+        return Ok(false);
+    }
+    if let Ok(None) = chain.spend(&unbonding.outpoint, unbonding.output.script_pubkey(), None) {
+        return Ok(true);
+    }
+    let record = delegation::record(session, store, delegation)?;
+    match observe(chain, &session.secp, &record)?.state {
+        StakeState::Unbonding { .. } | StakeState::Unbonded { .. } => Ok(true),
+        StakeState::InMempool | StakeState::Confirmed { .. } | StakeState::Expired { .. } => Ok(false),
+        over => Err(Error::rule("spent", format!("nothing is there to slash: the stake is {over}"))),
+    }
 }
