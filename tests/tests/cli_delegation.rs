@@ -185,6 +185,42 @@ fn a_draft_whose_coins_went_elsewhere_is_not_sent() {
     assert_eq!(refused["rule"], "spent-input", "{refused}");
 }
 
+#[test]
+fn a_draft_under_parameters_that_no_longer_apply_is_not_sent() {
+    let (devnet, mut user) = stage();
+    let mut params: Value = serde_json::from_str(&user.run(&["params", "show"]).stdout).unwrap();
+    let mut newer = params["versions"][0].clone();
+    newer["version"] = 1.into();
+    newer["activation_height"] = (devnet.tip().height + 3).into();
+    newer["unbonding_fee"] = 1_001.into();
+    params["versions"].as_array_mut().unwrap().push(newer);
+    let file = user.path("params.json");
+    fs::write(&file, params.to_string()).unwrap();
+    user.set("TAPSTAKE_PARAMS", &file);
+    let (drafted, path) = draft(&user);
+    assert_eq!(drafted["params_version"], 0);
+    sign(&path, 3);
+    devnet.mine(2).unwrap();
+    // The next block is the first of the newer version.
+    let refused = user.run(&["stake", "--broadcast", &path]).refused(1);
+    assert_eq!(refused["rule"], "params-version", "{refused}");
+    assert!(devnet.mempool().is_empty());
+    // A reorganisation takes it back in force.
+    let last = devnet.block(devnet.tip().height).unwrap().block_hash();
+    devnet.invalidate_block(&last).unwrap();
+    user.run(&["stake", "--broadcast", &path]).ok();
+}
+
+#[test]
+fn an_exit_that_was_not_rehearsed_for_the_draft_is_before_it_is_sent() {
+    let (_devnet, user) = stage();
+    let path = user.path("delegation.json").to_str().unwrap().to_owned();
+    let skip = ["--skip-exit-rehearsal-and-risk-the-coins", "--draft", &path];
+    assert_eq!(user.run(&[&STAKE[..], &skip].concat()).ok()["exit_rehearsed"], false);
+    sign(&path, 3);
+    assert_eq!(user.run(&["stake", "--broadcast", &path]).ok()["exit_rehearsed"], true);
+}
+
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
