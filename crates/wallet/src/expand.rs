@@ -62,7 +62,9 @@ impl Wallet {
         candidates.sort_by_key(|coin| coin.value);
         let output = TxOut { value, script_pubkey };
         for coin in candidates {
-            let Some(psbt) = self.build_expansion(previous, coin.outpoint, &output, fee_rate)? else { continue };
+            let Some(psbt) = self.build_expansion(previous, coin.outpoint, &output, fee_rate)? else {
+                continue;
+            };
             let tx = &psbt.unsigned_tx;
             let stake = Stake::find(secp, terms.clone(), tx, value)?;
             let prevouts = [prevout(&psbt, 0)?, prevout(&psbt, 1)?];

@@ -203,9 +203,7 @@ impl Bitcoind {
                 number @ (code::VERIFY | code::VERIFY_REJECTED) => match self.find(&txid) {
                     Ok(Some(_)) => Ok(txid),
                     // Missing inputs, and no telling what spent them: it may have been this very transaction.
-                    Err(_) if number == code::VERIFY => {
-                        Err(self.rpc.refused("sendrawtransaction", refusal))
-                    }
+                    Err(_) if number == code::VERIFY => Err(self.rpc.refused("sendrawtransaction", refusal)),
                     _ => Err(ChainError::Rejected { txid, reason: refusal.message }),
                 },
                 _ => Err(self.rpc.refused("sendrawtransaction", refusal)),
