@@ -56,7 +56,8 @@ impl Sending<'_> {
                 let copy = delegation.package().without_witnesses();
                 file::write_new(path, &delegation::to_text(&copy))?;
                 let status = "drafted: nothing is sent, its coins are locked in the wallet";
-                let mut report = Staked::with(status, delegation, Some(self.source.chain().relay_fee()?));
+                // The file is out: nothing that fails from here on may take the stake back.
+                let mut report = Staked::with(status, delegation, self.source.chain().relay_fee().ok());
                 report.exit_rehearsed = exit.is_some();
                 report.recovery_sheet = Some(sheet);
                 report.delegation = Some(path.to_owned());
