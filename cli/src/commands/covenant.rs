@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use tapstake_params::{Height, StakingParams};
+use tapstake_params::{Height, StakingParams, Timelock};
 use tapstake_signer::covenant::{CovenantError, Member, Policy, Refusal, Rules, Services, Signed};
 use tapstake_signer::keyfile::{KeyFileError, SecretBytes, WorkFactor};
 
@@ -31,8 +31,8 @@ pub(crate) enum Command {
     /// Asked again for the same delegation, the member gives the same signatures. A second unbonding transaction for a
     /// stake is refused.
     Sign(Sign),
-    /// Show the member's key, its policy, and what it has signed
-    Show(Which),
+    /// Show the member's key, its policy, and what it has signed; or copy out a delegation that it signed
+    Show(ShowArgs),
     /// Take the parameters of --params into the policy; its other rules stay
     Adopt(Which),
 }
@@ -43,6 +43,19 @@ pub(crate) struct Which {
     /// The member's folder [default: covenant, in the network's folder below --data-dir]
     #[arg(long, env = "TAPSTAKE_MEMBER_DIR", value_name = "DIR")]
     member_dir: Option<PathBuf>,
+}
+
+/// What to show.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    which: Which,
+    /// A stake that the member signed for, whose delegation goes to the file of --out
+    #[arg(long, value_name = "OUTPOINT", requires = "out")]
+    stake: Option<OutPoint>,
+    /// Where to write the delegation as the member signed it; a file that is there stays
+    #[arg(long, value_name = "FILE", requires = "stake")]
+    out: Option<PathBuf>,
 }
 
 /// How a member comes to be.
@@ -114,7 +127,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<()> {
     match command {
         Command::Init(args) => init(args, session),
         Command::Sign(args) => sign(args, session),
-        Command::Show(which) => show(which, session),
+        Command::Show(args) => show(args, session),
         Command::Adopt(which) => adopt(which, session),
     }
 }
@@ -272,9 +285,14 @@ struct Shown {
 impl Show for Shown {
     fn text(&self) -> String {
         let Shown { rules, .. } = self;
-        let any = |bound: Option<String>| bound.unwrap_or_else(|| "-".to_owned());
-        let sat = |amount: Option<Amount>| any(amount.map(|amount| amount.to_string()));
-        let time = |time: Option<tapstake_params::Timelock>| any(time.map(|time| format!("{time} blocks")));
+        let value = |bound: Option<Amount>| bound.map(|value| value.to_string());
+        let time = |bound: Option<Timelock>| bound.map(|time| format!("{time} blocks"));
+        let bounds = |min: Option<String>, max: Option<String>| match (min, max) {
+            (None, None) => "those of the parameters".to_owned(),
+            (Some(min), None) => format!("from {min}"),
+            (None, Some(max)) => format!("up to {max}"),
+            (Some(min), Some(max)) => format!("{min} to {max}"),
+        };
         let services = match &rules.services {
             Services::Any => "any".to_owned(),
             Services::Known(known) => known.keys().cloned().collect::<Vec<_>>().join(", "),
@@ -285,11 +303,8 @@ impl Show for Shown {
             ("folder", self.folder.display().to_string()),
             ("key", if self.key_file { "in the folder, encrypted" } else { "elsewhere" }.to_owned()),
             ("in the committee of", versions(&self.member_of_versions)),
-            ("own bounds on value", format!("{} to {}", sat(rules.min_value), sat(rules.max_value))),
-            (
-                "own bounds on time",
-                format!("{} to {}", time(rules.min_staking_time), time(rules.max_staking_time)),
-            ),
+            ("bounds on value", bounds(value(rules.min_value), value(rules.max_value))),
+            ("bounds on time", bounds(time(rules.min_staking_time), time(rules.max_staking_time))),
             ("services", services),
             ("signed for", format!("{} stakes", self.signed.len())),
         ]);
@@ -311,8 +326,14 @@ impl Show for Shown {
     }
 }
 
-fn show(which: &Which, session: &Session<'_>) -> Result<()> {
-    let member = which.open_as_asked(session)?;
+fn show(args: &ShowArgs, session: &Session<'_>) -> Result<()> {
+    let member = args.which.open_as_asked(session)?;
+    if let (Some(stake), Some(out)) = (args.stake, &args.out) {
+        let package = member.package(stake).map_err(refused)?;
+        let package = package
+            .ok_or_else(|| Error::rule("stake", format!("this member did not sign for stake {stake}")))?;
+        file::write_new(out, &delegation::to_text(&package))?;
+    }
     let policy = member.policy();
     session.out.show(&Shown {
         public_key: member.public_key(),

@@ -188,6 +188,16 @@ impl Member {
         self.record.list()
     }
 
+    /// The delegation of the stake at `outpoint` as this member signed it, for whoever lost it. It carries no witness of the
+    /// staking transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`CovenantError::DamagedRecord`], [`CovenantError::Database`].
+    pub fn package(&self, outpoint: OutPoint) -> Result<Option<DelegationPackage>, CovenantError> {
+        self.record.package(outpoint)
+    }
+
     /// Opens the key file.
     ///
     /// # Errors
@@ -271,7 +281,7 @@ impl Member {
         let signatures = approved.sign(key)?;
         // Verified before it counts: a key that is elsewhere may answer anything.
         let package = approved.add(secp, *public_key, &signatures).map_err(CovenantError::WrongAnswer)?;
-        record.insert(&Signed { subject, signatures }, &coins)?;
+        record.insert(&Signed { subject, signatures }, &package)?;
         Ok(Answer { package, stake, repeated: false, rivals })
     }
 }

@@ -6,7 +6,7 @@ use bitcoin::{Amount, OutPoint, TapSighash, Txid, XOnlyPublicKey};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 use tapstake_params::Timelock;
-use tapstake_tx::delegation::CovenantSignatures;
+use tapstake_tx::delegation::{CovenantSignatures, DelegationPackage};
 
 use super::error::{CovenantError, Refusal};
 
@@ -32,7 +32,8 @@ const SCHEMA: &str = "
         unbonding_slashing TEXT NOT NULL,
         expanded TEXT,
         expansion_digest TEXT,
-        signatures TEXT NOT NULL
+        signatures TEXT NOT NULL,
+        package BLOB NOT NULL
     ) STRICT;
     CREATE INDEX signed_unbonding ON signed (unbonding);
     CREATE TABLE spent (
@@ -197,6 +198,19 @@ impl Record {
         self.query("WHERE stake = ?1", &outpoint.to_string()).map(|found| found.into_iter().next())
     }
 
+    /// The delegation of the stake at `outpoint` as it was signed, without what makes its staking transaction one to send.
+    pub(super) fn package(&self, outpoint: OutPoint) -> Result<Option<DelegationPackage>, CovenantError> {
+        let bytes: Option<Vec<u8>> = self
+            .connection
+            .query_row("SELECT package FROM signed WHERE stake = ?1", [outpoint.to_string()], |row| {
+                row.get(0)
+            })
+            .optional()
+            .map_err(|error| self.error(error))?;
+        let read = |bytes: Vec<u8>| DelegationPackage::from_bytes(&bytes);
+        bytes.map(read).transpose().map_err(|error| self.damaged(error.to_string()))
+    }
+
     /// Everything that was signed, oldest first.
     pub(super) fn list(&self) -> Result<Vec<Signed>, CovenantError> {
         // Every row has an id of 1 or more.
@@ -241,10 +255,14 @@ impl Record {
         Ok(rivals)
     }
 
-    /// Writes down what is about to leave, with the coins that the staking transaction spends. When this returns, it is on
-    /// the disk.
-    pub(super) fn insert(&mut self, signed: &Signed, coins: &[OutPoint]) -> Result<(), CovenantError> {
+    /// Writes down what is about to leave. When this returns, it is on the disk.
+    pub(super) fn insert(
+        &mut self,
+        signed: &Signed,
+        package: &DelegationPackage,
+    ) -> Result<(), CovenantError> {
         let Record { connection, file } = self;
+        let package = package.clone().without_witnesses();
         let Signed { subject, signatures } = signed;
         let stake = subject.stake.to_string();
         let value =
@@ -254,8 +272,8 @@ impl Record {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             tx.execute(
                 "INSERT INTO signed (stake, params_version, staker, value_sat, staking_time, unbonding, slashing,
-                     unbonding_slashing, expanded, expansion_digest, signatures)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                     unbonding_slashing, expanded, expansion_digest, signatures, package)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 params![
                     stake,
                     subject.params_version,
@@ -268,9 +286,10 @@ impl Record {
                     subject.expansion.map(|expansion| expansion.previous.to_string()),
                     subject.expansion.map(|expansion| expansion.digest.to_string()),
                     signatures,
+                    package.to_bytes(),
                 ],
             )?;
-            for coin in coins {
+            for coin in package.staking_tx.input.iter().map(|input| input.previous_output) {
                 tx.execute(
                     "INSERT INTO spent (coin, stake) VALUES (?1, ?2)",
                     params![coin.to_string(), stake],

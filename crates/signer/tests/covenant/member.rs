@@ -66,6 +66,8 @@ fn the_same_question_gets_the_same_answer_from_the_record() {
     let second = folder.ask(&package, 50).unwrap();
     assert!(second.repeated);
     assert_eq!(second.package, first.package);
+    assert_eq!(folder.open().package(second.stake).unwrap(), Some(first.package.clone()));
+    assert_eq!(folder.open().package(coin(1)).unwrap(), None);
     // With its own signatures in the file, and with others', nothing changes for this member.
     let mut with_others = first.package.clone();
     let other = {
