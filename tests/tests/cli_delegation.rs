@@ -186,7 +186,7 @@ fn a_draft_whose_coins_went_elsewhere_is_not_sent() {
 }
 
 #[test]
-fn a_draft_under_parameters_that_no_longer_apply_is_not_sent() {
+fn a_stake_under_parameters_that_no_longer_apply_is_neither_sent_nor_sent_again() {
     let (devnet, mut user) = stage();
     let mut params: Value = serde_json::from_str(&user.run(&["params", "show"]).stdout).unwrap();
     let mut newer = params["versions"][0].clone();
@@ -205,10 +205,22 @@ fn a_draft_under_parameters_that_no_longer_apply_is_not_sent() {
     let refused = user.run(&["stake", "--broadcast", &path]).refused(1);
     assert_eq!(refused["rule"], "params-version", "{refused}");
     assert!(devnet.mempool().is_empty());
+    assert_eq!(user.run(&["stakes", "resume"]).ok()["waiting"][0], drafted["outpoint"]);
     // A reorganisation takes it back in force.
     let last = devnet.block(devnet.tip().height).unwrap().block_hash();
     devnet.invalidate_block(&last).unwrap();
     user.run(&["stake", "--broadcast", &path]).ok();
+
+    // A chain that never heard of it, one block further.
+    let other = Devnet::start(&Config::default()).unwrap();
+    for height in 1..=devnet.tip().height {
+        other.submit_block((*devnet.block(height).unwrap()).clone()).unwrap();
+    }
+    other.mine(1).unwrap();
+    user.set("TAPSTAKE_SOURCE", other.electrum_url());
+    assert_eq!(state(&user), "prepared");
+    assert_eq!(user.run(&["stakes", "resume"]).refused(1)["rule"], "params-version");
+    assert!(other.mempool().is_empty());
 }
 
 #[test]
@@ -288,6 +300,12 @@ fn a_live_stake_moves_into_a_larger_and_longer_one() {
 
     let expanded = user.run(&["expand", &stake, "--amount", "0.08btc", "--time", "70"]).ok();
     assert_eq!((text(&expanded, "expands"), &expanded["value_sat"]), (stake.clone(), &8_000_000.into()));
+    // Sent again from its file, it is where it was.
+    let file = user.path("expanded.json");
+    let file = file.to_str().unwrap();
+    user.run(&["delegation", "check", &text(&expanded, "outpoint"), "--out", file]).ok();
+    user.run(&["expand", "--broadcast", file]).ok();
+    assert_eq!(devnet.mempool().len(), 1);
     devnet.mine(1).unwrap();
     let listed = user.run(&["stakes"]).ok();
     let states: Vec<_> = listed["stakes"].as_array().unwrap().iter().map(|row| text(row, "state")).collect();

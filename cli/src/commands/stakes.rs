@@ -8,6 +8,7 @@ use serde::Serialize;
 use tapstake_tracker::{StakeRecord, StakeState, Store, observe, resume};
 use tapstake_wallet::RecoverySheet;
 
+use crate::commands::stake::check_in_force;
 use crate::delegation::{self, StakeArg};
 use crate::error::{Error, Result};
 use crate::live::{SourceArgs, WalletArgs};
@@ -269,7 +270,10 @@ fn resume_all(args: &Resume, session: &Session<'_>) -> Result<()> {
         // Only what a quorum has signed is sent.
         let package = StakeArg::Listed(record.outpoint).package(Some(store))?;
         match delegation::verified(session, &package) {
-            Ok(verified) => Ok(Some(resume(source.chain(), &verified)?)),
+            Ok(verified) => {
+                check_in_force(session, source.chain().tip()?.height, &verified)?;
+                Ok(Some(resume(source.chain(), &verified)?))
+            }
             Err(error) if error.rule_name() == Some("quorum") => {
                 waiting.push(record.outpoint);
                 Ok(None)

@@ -301,6 +301,18 @@ impl Store {
         self.update(outpoint, |record| record.label = label.map(str::to_owned))
     }
 
+    /// Keeps the withdrawal of a stake that was signed in rehearsal, in place of one that was kept before.
+    ///
+    /// # Errors
+    ///
+    /// [`TrackerError::UnknownStake`], [`TrackerError::Record`] if it withdraws something else, and what writing the file
+    /// brings.
+    pub fn keep_exit(&mut self, outpoint: &OutPoint, withdrawal: &Transaction) -> Result<(), TrackerError> {
+        let record = self.get(outpoint)?.ok_or(TrackerError::UnknownStake(*outpoint))?;
+        StakeRecord { rehearsed_exit: Some(withdrawal.clone()), ..record }.check(&self.secp)?;
+        self.update(outpoint, |record| record.rehearsed_exit = Some(withdrawal.clone()))
+    }
+
     /// Keeps a signed later transaction of a stake. Call it before that is sent.
     ///
     /// # Errors

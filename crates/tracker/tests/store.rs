@@ -332,3 +332,20 @@ fn an_export_carries_delegations() {
     assert_eq!(other.import(&export).unwrap(), 1);
     assert_eq!(other.delegation(&record.outpoint).unwrap(), Some(package));
 }
+
+#[test]
+fn an_exit_rehearsed_later_is_kept_and_anothers_is_refused() {
+    let stage = Stage::new();
+    let (_folder, file) = list();
+    let (record, other) = (stage.prepare(20), stage.prepare(30));
+    let mut store = Store::open(&file).unwrap();
+    store.insert(&record).unwrap();
+    let exit = |record: &StakeRecord| stage.withdrawal(&record.stake(&stage.secp).coin().into());
+    let refused = store.keep_exit(&record.outpoint, &exit(&other));
+    let expected = RecordError::OtherWithdrawal(record.outpoint);
+    assert!(matches!(refused, Err(TrackerError::Record(error)) if error == expected));
+    store.keep_exit(&record.outpoint, &exit(&record)).unwrap();
+    assert_eq!(store.get(&record.outpoint).unwrap().unwrap().rehearsed_exit, Some(exit(&record)));
+    let refused = store.keep_exit(&other.outpoint, &exit(&other));
+    assert!(matches!(refused, Err(TrackerError::UnknownStake(outpoint)) if outpoint == other.outpoint));
+}

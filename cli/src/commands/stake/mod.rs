@@ -25,7 +25,7 @@ mod send;
 
 pub(crate) use draft::{check_presigned, exit_destination, pre_sign, rehearse};
 pub(crate) use report::Staked;
-pub(crate) use send::{Checks, Sending, broadcast_file};
+pub(crate) use send::{Checks, Sending, broadcast_file, check_in_force};
 
 /// Lock coins in a stake
 ///

@@ -3,9 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use bitcoin::Txid;
 use tapstake_chain::ChainError;
 use tapstake_params::Height;
 use tapstake_tracker::{StakeRecord, StakeState, Store, observe, resume};
+use tapstake_tx::Stake;
 use tapstake_tx::delegation::{Delegation, PreSigned, State, Verified};
 use tapstake_wallet::{RecoverySheet, RehearsedExit, Scan, StakerKey, Wallet};
 
@@ -120,6 +122,8 @@ impl Sending<'_> {
             std::fs::create_dir_all(&folder).context(folder.display())?;
             RecoverySheet::new(&self.session.secp, sheet_facts(&record))?.write(&sheet)?;
             store.insert(&record)?;
+        } else if let Some(exit) = exit {
+            store.keep_exit(&stake, exit.withdrawal())?;
         }
         store.keep_delegation(&delegation.package())?;
         Ok(sheet)
@@ -147,7 +151,7 @@ impl Sending<'_> {
         let chain = self.source.chain();
         let tx = delegation.unsigned_staking_tx();
         if let Some(previous) = delegation.previous() {
-            self.check_previous(store, previous)?;
+            self.check_previous(store, previous, delegation.staking_txid())?;
         }
         let skip = usize::from(delegation.previous().is_some());
         for (input, prevout) in tx.input.iter().zip(delegation.prevouts()).skip(skip) {
@@ -172,11 +176,12 @@ impl Sending<'_> {
     }
 
     /// Refuses an expansion whose old stake is not live.
-    fn check_previous(&self, store: &Store, previous: &tapstake_tx::Stake) -> Result<()> {
+    fn check_previous(&self, store: &Store, previous: &Stake, own: Txid) -> Result<()> {
         let outpoint = previous.outpoint();
         let Some(record) = store.get(&outpoint)? else {
             return match self.source.chain().spend(&outpoint, previous.coin().output.script_pubkey(), None)? {
                 None => Ok(()),
+                Some(spend) if spend.txid == own => Ok(()),
                 Some(spend) => {
                     Err(Error::rule("spent", format!("the old stake {outpoint} is spent by {}", spend.txid)))
                 }
@@ -184,6 +189,8 @@ impl Sending<'_> {
         };
         match observe(self.source.chain(), &self.session.secp, &record)?.state {
             StakeState::Confirmed { active_until, .. } if self.tip < active_until => Ok(()),
+            // Sent before, and sent again.
+            StakeState::Expanded { txid, .. } if txid == own => Ok(()),
             state => Err(Error::rule("spent", format!("the old stake {outpoint} is not active: {state}"))),
         }
     }
@@ -222,14 +229,7 @@ pub(crate) fn broadcast_file(
     let source = source_args.connect(session)?;
     source.sync(session, &mut wallet, Scan::Auto)?;
     let tip = source.chain().tip()?.height;
-    let schedule = session.schedule()?;
-    let in_force = schedule.at(tip.saturating_add(1))?;
-    if in_force.version != delegation.params_version() {
-        let (then, now) = (delegation.params_version(), in_force.version);
-        let message =
-            format!("the stake was drafted under parameters version {then}, version {now} applies now");
-        return Err(Error::rule("params-version", message).next("draft it anew"));
-    }
+    check_in_force(session, tip, &delegation)?;
     let sending = Sending { session, source: &source, wallet: wallet_args, tip };
     sending.check_inputs(&wallet, &store, &delegation)?;
     check_presigned(session, source.chain(), &delegation, checks.accept_low_presigned_fees)?;
@@ -238,6 +238,22 @@ pub(crate) fn broadcast_file(
     let staker = staker_of(&wallet, &delegation.stake().terms().parties.staker());
     let sheet = sending.remember(&mut store, &delegation, staker.as_ref(), exit.as_ref())?;
     sending.send(&mut wallet, &delegation, exit.is_some(), sheet)
+}
+
+/// Refuses a staking transaction under parameters that do not apply in the next block: services would not count the stake.
+pub(crate) fn check_in_force(
+    session: &Session<'_>,
+    tip: Height,
+    delegation: &Delegation<Verified>,
+) -> Result<()> {
+    let schedule = session.schedule()?;
+    let (then, now) = (delegation.params_version(), schedule.at(tip.saturating_add(1))?.version);
+    if then == now {
+        return Ok(());
+    }
+    let message = format!("the stake was drafted under parameters version {then}, version {now} applies now");
+    Err(Error::rule("params-version", message)
+        .next("draft it anew; tapstake stakes forget gives this one up"))
 }
 
 /// The exit's rehearsal: the one that is kept, else a new one.
