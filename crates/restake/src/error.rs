@@ -1,0 +1,209 @@
+use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
+use tapstake_crypto::pop::Account;
+use tapstake_params::{Height, SlashingRate, Timelock};
+
+use crate::{Denomination, PartsPerMillion, ServiceId, StakeStatus};
+
+/// Why an entry is refused. A refused entry has changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BookError {
+    /// Below the height of the last entry: rewards and stake changes cannot be put in out of order.
+    #[error("entry at height {height} comes after one at height {last}: late entries are refused")]
+    Late {
+        /// The entry's height.
+        height: Height,
+        /// The height of the last entry.
+        last: Height,
+    },
+    /// A stake has expired by this height, and its end is to be entered before anything else.
+    #[error(
+        "stake {outpoint} expired at height {expires_at}: enter its end before anything at height {height}"
+    )]
+    ExpiryDue {
+        /// The stake.
+        outpoint: OutPoint,
+        /// Its expiry.
+        expires_at: Height,
+        /// The entry's height.
+        height: Height,
+    },
+    /// The service is there already.
+    #[error("service {0} is registered already")]
+    ServiceExists(ServiceId),
+    /// No such service.
+    #[error("service {0} is not registered")]
+    UnknownService(ServiceId),
+    /// The provider serves the service already.
+    #[error("provider {provider} serves {service} already")]
+    ProviderExists {
+        /// The service.
+        service: ServiceId,
+        /// The provider.
+        provider: XOnlyPublicKey,
+    },
+    /// The provider does not serve the service.
+    #[error("provider {provider} does not serve {service}")]
+    UnknownProvider {
+        /// The service.
+        service: ServiceId,
+        /// The provider.
+        provider: XOnlyPublicKey,
+    },
+    /// Slashed is slashed: the provider is neither registered, nor paid, nor slashed again, and brings no stake.
+    #[error("provider {provider} was slashed at height {height}")]
+    SlashedProvider {
+        /// The provider.
+        provider: XOnlyPublicKey,
+        /// When.
+        height: Height,
+    },
+    /// More than the whole.
+    #[error("a commission of {0} is above 100%")]
+    Commission(PartsPerMillion),
+    /// The stake was admitted before; an outpoint is admitted once, whatever became of it.
+    #[error("stake {0} was admitted before")]
+    StakeExists(OutPoint),
+    /// No such stake.
+    #[error("stake {0} is not in the books")]
+    UnknownStake(OutPoint),
+    /// The stake is not active at this height.
+    #[error(
+        "stake {outpoint} is active from height {inclusion} to below height {expires_at}, not at height {height}"
+    )]
+    OutsideItsTime {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The height of its block.
+        inclusion: Height,
+        /// The first height at which it is not active.
+        expires_at: Height,
+        /// The entry's height.
+        height: Height,
+    },
+    /// The stake has ended.
+    #[error("stake {outpoint} has ended: {status}")]
+    StakeEnded {
+        /// The stake.
+        outpoint: OutPoint,
+        /// Its end.
+        status: StakeStatus,
+    },
+    /// The stake has not reached its expiry.
+    #[error("stake {outpoint} expires at height {expires_at}, not by height {height}")]
+    NotExpired {
+        /// The stake.
+        outpoint: OutPoint,
+        /// Its expiry.
+        expires_at: Height,
+        /// The entry's height.
+        height: Height,
+    },
+    /// None of the stake's providers serves the service.
+    #[error("no provider of stake {outpoint} serves {service}")]
+    NoProvider {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The service.
+        service: ServiceId,
+    },
+    /// The pre-signed slashing is not at the service's rate.
+    #[error(
+        "{service} slashes at {rate}, which is {} sat of stake {outpoint}: its slashing is pre-signed for {} sat",
+        due.to_sat(), presigned.to_sat()
+    )]
+    Rate {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The service.
+        service: ServiceId,
+        /// Its rate.
+        rate: SlashingRate,
+        /// What that rate takes of the stake.
+        due: Amount,
+        /// What the pre-signed slashing sends to the slashing script.
+        presigned: Amount,
+    },
+    /// The stake is slashable for too short a time after it ended.
+    #[error("{service} asks for {asked} blocks of unbonding, stake {outpoint} has {actual}")]
+    UnbondingTime {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The service.
+        service: ServiceId,
+        /// What it asks for.
+        asked: Timelock,
+        /// What the stake has.
+        actual: Timelock,
+    },
+    /// A provider is named twice in one allocation.
+    #[error("provider {provider} is named twice in the allocation of stake {outpoint}")]
+    RepeatedProvider {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The provider.
+        provider: XOnlyPublicKey,
+    },
+    /// The provider is none of the stake's.
+    #[error("provider {provider} is none of stake {outpoint}")]
+    ForeignProvider {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The provider.
+        provider: XOnlyPublicKey,
+    },
+    /// The parts of an exclusive allocation are more than the stake.
+    #[error("parts of {} sat exceed stake {outpoint} of {} sat", parts.to_sat(), value.to_sat())]
+    Parts {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The sum of the parts.
+        parts: Amount,
+        /// The stake's value.
+        value: Amount,
+    },
+    /// The stake would count more often than a service allows.
+    #[error(
+        "stake {outpoint} of {} sat would count for {nominal} sat: {service} allows a leverage of {limit}",
+        value.to_sat()
+    )]
+    Leverage {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The service whose limit it is.
+        service: ServiceId,
+        /// The sum of what the services would count, in satoshi.
+        nominal: u128,
+        /// The stake's value.
+        value: Amount,
+        /// The limit.
+        limit: PartsPerMillion,
+    },
+    /// A reward in another coin.
+    #[error("{service} pays in {expected}, not in {found}")]
+    Denomination {
+        /// The service.
+        service: ServiceId,
+        /// What it pays in.
+        expected: Denomination,
+        /// What the reward is in.
+        found: Denomination,
+    },
+    /// A reward of nothing.
+    #[error("a reward of nothing")]
+    EmptyReward,
+    /// Nothing to pay.
+    #[error("nothing is owed to {0}")]
+    NothingOwed(Account),
+    /// Nothing to pay to the provider.
+    #[error("no commission is owed to provider {provider} by {service}")]
+    NoCommission {
+        /// The service.
+        service: ServiceId,
+        /// The provider.
+        provider: XOnlyPublicKey,
+    },
+    /// A number does not fit.
+    #[error("{0} does not fit")]
+    Overflow(&'static str),
+}

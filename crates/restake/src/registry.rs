@@ -1,0 +1,143 @@
+//! Who consumes security, and who votes for it.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use bitcoin::XOnlyPublicKey;
+use serde::{Deserialize, Serialize};
+use tapstake_params::{Height, SlashingRate, Timelock};
+
+use crate::BookError;
+use crate::exposure::Exposure;
+use crate::rewards::Rewards;
+use crate::table::{Table, id};
+use crate::units::{Denomination, PartsPerMillion, ServiceId};
+
+/// On which terms a service takes stakes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceTerms {
+    /// What its rewards are counted in.
+    pub denomination: Denomination,
+    /// What an equivocation costs. The slashings that a stake has pre-signed must be at this rate.
+    pub slashing_rate: SlashingRate,
+    /// The blocks for which a stake must stay slashable after it ended.
+    pub unbonding_time: Timelock,
+    /// How often a stake may count, over all services together: 100 % is once.
+    pub leverage_limit: PartsPerMillion,
+}
+
+/// A registered service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Service {
+    pub(crate) name: ServiceId,
+    pub(crate) terms: ServiceTerms,
+    /// The accumulators of its providers, by provider.
+    pub(crate) providers: BTreeMap<u32, u32>,
+    pub(crate) exposure: Exposure,
+}
+
+/// A provider, of whichever services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Provider {
+    pub(crate) key: XOnlyPublicKey,
+    /// Slashed is slashed: once set, never unset.
+    pub(crate) slashed: Option<Height>,
+    /// All stakes that can be slashed with its key, in the order of their admission.
+    pub(crate) stakes: Vec<u32>,
+}
+
+/// A provider at a service, and its rewards there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Accumulator {
+    pub(crate) service: u32,
+    pub(crate) provider: u32,
+    pub(crate) commission: PartsPerMillion,
+    pub(crate) rewards: Rewards,
+}
+
+/// Services and providers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Registry {
+    pub(crate) services: Table<Service>,
+    pub(crate) providers: Table<Provider>,
+    pub(crate) accumulators: Table<Accumulator>,
+    service_ids: BTreeMap<ServiceId, u32>,
+    provider_ids: BTreeMap<[u8; 32], u32>,
+}
+
+impl Registry {
+    pub(crate) fn service(&self, name: &ServiceId) -> Result<u32, BookError> {
+        self.service_ids.get(name).copied().ok_or_else(|| BookError::UnknownService(name.clone()))
+    }
+
+    pub(crate) fn service_names(&self) -> impl Iterator<Item = (&ServiceId, &Service)> {
+        self.service_ids.iter().map(|(name, index)| (name, &self.services[*index]))
+    }
+
+    pub(crate) fn provider(&self, key: &XOnlyPublicKey) -> Option<u32> {
+        self.provider_ids.get(&key.serialize()).copied()
+    }
+
+    /// Refuses a provider that was slashed.
+    pub(crate) fn not_slashed(&self, key: &XOnlyPublicKey) -> Result<(), BookError> {
+        match self.provider(key).and_then(|provider| self.providers[provider].slashed) {
+            Some(height) => Err(BookError::SlashedProvider { provider: *key, height }),
+            None => Ok(()),
+        }
+    }
+
+    /// The accumulator of a provider at a service.
+    pub(crate) fn accumulator(&self, service: &ServiceId, key: &XOnlyPublicKey) -> Result<u32, BookError> {
+        let providers = &self.services[self.service(service)?].providers;
+        let found = self.provider(key).and_then(|provider| providers.get(&provider).copied());
+        found.ok_or_else(|| BookError::UnknownProvider { service: service.clone(), provider: *key })
+    }
+
+    pub(crate) fn register_service(
+        &mut self,
+        name: &ServiceId,
+        terms: &ServiceTerms,
+    ) -> Result<(), BookError> {
+        if self.service_ids.contains_key(name) {
+            return Err(BookError::ServiceExists(name.clone()));
+        }
+        let (name, terms) = (name.clone(), terms.clone());
+        let index = id(self.services.len())?;
+        self.service_ids.insert(name.clone(), index);
+        self.services.push(Service { name, terms, providers: BTreeMap::new(), exposure: Exposure::NONE });
+        Ok(())
+    }
+
+    pub(crate) fn register_provider(
+        &mut self,
+        service: &ServiceId,
+        key: &XOnlyPublicKey,
+        commission: PartsPerMillion,
+    ) -> Result<(), BookError> {
+        if commission > PartsPerMillion::ONE {
+            return Err(BookError::Commission(commission));
+        }
+        self.not_slashed(key)?;
+        let index = self.service(service)?;
+        if self.accumulator(service, key).is_ok() {
+            return Err(BookError::ProviderExists { service: service.clone(), provider: *key });
+        }
+        let accumulator = id(self.accumulators.len())?;
+        let provider = self.intern(key)?;
+        self.accumulators.push(Accumulator { service: index, provider, commission, rewards: Rewards::NONE });
+        self.services[index].providers.insert(provider, accumulator);
+        Ok(())
+    }
+
+    /// The provider's number, a new one if it was never seen. Seen does not mean that it serves anybody.
+    pub(crate) fn intern(&mut self, key: &XOnlyPublicKey) -> Result<u32, BookError> {
+        if let Some(provider) = self.provider(key) {
+            return Ok(provider);
+        }
+        let provider = id(self.providers.len())?;
+        self.provider_ids.insert(key.serialize(), provider);
+        self.providers.push(Provider { key: *key, slashed: None, stakes: Vec::new() });
+        Ok(provider)
+    }
+}
