@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use bitcoin::{Amount, FeeRate, Network, OutPoint, Txid, XOnlyPublicKey};
 use tapstake_crypto::pop::PossessionForm;
 use tapstake_params::{Height, ScheduleError, Timelock};
-use tapstake_tx::delegation::DelegationError;
+use tapstake_tx::delegation::{DelegationError, MAX_PACKAGE_BYTES};
 
 use super::key::{KeyError, NoSecretKey};
 use crate::keyfile::KeyFileError;
@@ -188,6 +188,12 @@ pub enum Refusal {
         /// The stake it belongs to.
         stake: OutPoint,
     },
+    /// The delegation is longer than its binary form may be, so that the record cannot keep it.
+    #[error("a delegation of {bytes} bytes is longer than {MAX_PACKAGE_BYTES}")]
+    TooLong {
+        /// Its length in the binary form.
+        bytes: usize,
+    },
     /// The member sits in no committee of the delegation.
     #[error("key {0} is in no committee that signs this delegation")]
     NotMember(XOnlyPublicKey),
@@ -267,6 +273,7 @@ impl Refusal {
             Refusal::SlashingFee { .. } => "slashing-fee",
             Refusal::Expansion => "no-expansions",
             Refusal::FundingIsStake { .. } => "funding-is-stake",
+            Refusal::TooLong { .. } => "too-long",
             Refusal::NotMember(_) => "not-a-member",
             Refusal::UnknownOwnSignature { .. } => "unknown-own-signature",
             Refusal::SecondUnbonding { .. } => "second-unbonding",

@@ -281,7 +281,7 @@ impl Member {
         let signatures = approved.sign(key)?;
         // Verified before it counts: a key that is elsewhere may answer anything.
         let package = approved.add(secp, *public_key, &signatures).map_err(CovenantError::WrongAnswer)?;
-        record.insert(&Signed { subject, signatures }, &package)?;
+        record.insert(&Signed { subject, signatures }, &coins, &package)?;
         Ok(Answer { package, stake, repeated: false, rivals })
     }
 }

@@ -6,7 +6,7 @@ use bitcoin::{Amount, OutPoint, TapSighash, Txid, XOnlyPublicKey};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 use tapstake_params::Timelock;
-use tapstake_tx::delegation::{CovenantSignatures, DelegationPackage};
+use tapstake_tx::delegation::{CovenantSignatures, DelegationPackage, MAX_PACKAGE_BYTES};
 
 use super::error::{CovenantError, Refusal};
 
@@ -255,14 +255,20 @@ impl Record {
         Ok(rivals)
     }
 
-    /// Writes down what is about to leave. When this returns, it is on the disk.
+    /// Writes down what is about to leave: the signatures, the coins that the staking transaction spends, and the delegation
+    /// for whoever loses it. When this returns, it is on the disk.
     pub(super) fn insert(
         &mut self,
         signed: &Signed,
+        coins: &[OutPoint],
         package: &DelegationPackage,
     ) -> Result<(), CovenantError> {
         let Record { connection, file } = self;
-        let package = package.clone().without_witnesses();
+        let package = package.clone().without_witnesses().to_bytes();
+        if package.len() > MAX_PACKAGE_BYTES {
+            // Its binary form could not be read again.
+            return Err(Refusal::TooLong { bytes: package.len() }.into());
+        }
         let Signed { subject, signatures } = signed;
         let stake = subject.stake.to_string();
         let value =
@@ -286,10 +292,10 @@ impl Record {
                     subject.expansion.map(|expansion| expansion.previous.to_string()),
                     subject.expansion.map(|expansion| expansion.digest.to_string()),
                     signatures,
-                    package.to_bytes(),
+                    package,
                 ],
             )?;
-            for coin in package.staking_tx.input.iter().map(|input| input.previous_output) {
+            for coin in coins {
                 tx.execute(
                     "INSERT INTO spent (coin, stake) VALUES (?1, ?2)",
                     params![coin.to_string(), stake],

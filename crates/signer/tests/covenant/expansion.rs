@@ -11,8 +11,8 @@ use tapstake_tx::{ExpansionTx, Funding, Stake};
 
 use crate::member::Folder;
 use crate::world::{
-    MEMBERS, Make, STAKER, blocks, coin, input, key, keypair, params, policy, possession, quorum, sat, secp,
-    sign_again, wallet_script,
+    MEMBERS, Make, STAKER, blocks, coin, input, key, keypair, params, policy, possession, quorum, restake,
+    sat, secp, wallet_script,
 };
 
 /// A stake of 1,000,000 sat, wherever it lies, into one of 1,500,000 sat.
@@ -135,13 +135,8 @@ impl ByHand {
         let mut package = make.package();
         let mut tx = make.staking_tx();
         tx.input = self.inputs.into_iter().map(input).collect();
-        package.staking_tx = tx.into();
-        package.prevouts = self.prevouts;
         package.expansion = Some(self.part);
-        let stake = package.outpoint();
-        package.parts.unbonding_tx.input[0].previous_output = stake;
-        package.parts.slashing_tx.input[0].previous_output = stake;
-        sign_again(&mut package, &self.new);
+        restake(&mut package, tx, self.prevouts, &self.new);
         package
     }
 }

@@ -174,6 +174,21 @@ pub(crate) fn input(previous_output: OutPoint) -> TxIn {
     TxIn { previous_output, script_sig: ScriptBuf::new(), sequence: Sequence::MAX, witness: Witness::new() }
 }
 
+/// Puts another staking transaction under everything that is signed on top: all of it hangs on the txid.
+pub(crate) fn restake(
+    package: &mut DelegationPackage,
+    tx: Transaction,
+    prevouts: Vec<TxOut>,
+    params: &StakingParams,
+) {
+    package.staking_tx = tx.into();
+    package.prevouts = prevouts;
+    let stake = package.outpoint();
+    package.parts.unbonding_tx.input[0].previous_output = stake;
+    package.parts.slashing_tx.input[0].previous_output = stake;
+    sign_again(package, params);
+}
+
 /// Follows a change of the transactions: the slashing of the unbonding output spends the unbonding transaction as it is now,
 /// and the staker signs both slashings as they are now. The terms are those of `params`.
 pub(crate) fn sign_again(package: &mut DelegationPackage, params: &StakingParams) {

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bitcoin::{FeeRate, Network};
+use bitcoin::{Amount, FeeRate, Network, TxOut};
 use tapstake_crypto::pop::{Context, PossessionForm};
 use tapstake_params::{Height, SlashingRate};
 use tapstake_signer::covenant::{Services, VersionAt};
 
 use super::{Case, Row, rows};
-use crate::world::{Make, PROVIDERS, blocks, key, params, policy, possession, sat};
+use crate::world::{
+    Make, PROVIDERS, blocks, coin, input, key, params, policy, possession, restake, sat, wallet_script,
+};
 
 fn known(providers: &[u32]) -> Services {
     let keys: BTreeSet<_> = providers.iter().map(|number| key(PROVIDERS + number)).collect();
@@ -164,6 +166,18 @@ const POLICY: &[Row] = &[
         |case| case.package = Make { fee: 400_000, ..Make::default() }.package(),
         "fee-rate",
         "fee of 400000 sat",
+    ),
+    (
+        "coins of more than all bitcoin",
+        |case| {
+            let mut tx = case.package.staking_tx.unsigned().clone();
+            tx.input.push(input(coin(3)));
+            let script_pubkey = wallet_script();
+            let prevouts = vec![TxOut { value: Amount::MAX, script_pubkey }; 2];
+            restake(&mut case.package, tx, prevouts, &params());
+        },
+        "fee-rate",
+        "fee of 2100000000000000 sat",
     ),
     (
         "a fee rate below the policy's",

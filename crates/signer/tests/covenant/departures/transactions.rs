@@ -9,8 +9,8 @@ use tapstake_script::{Providers, RefundOutput};
 
 use super::{Case, Row, check, rows};
 use crate::world::{
-    MEMBERS, Make, PROVIDERS, STAKER, blocks, coin, input, key, only_sign, params, quorum, sat, secp,
-    sign_again, wallet_script,
+    MEMBERS, Make, PROVIDERS, STAKER, blocks, coin, input, key, only_sign, params, quorum, restake, sat,
+    secp, sign_again, wallet_script,
 };
 
 /// Makes the delegation under parameters that are not the member's.
@@ -35,16 +35,11 @@ fn unbonding_slashing(case: &mut Case, change: fn(&mut Transaction)) {
     only_sign(&mut case.package, &params());
 }
 
-/// Rebuilds the delegation around a changed staking transaction: whatever is signed on top hangs on its txid.
 fn staking(case: &mut Case, change: fn(&mut Transaction, &mut Vec<TxOut>)) {
     let package = &mut case.package;
-    let mut tx = package.staking_tx.unsigned().clone();
-    change(&mut tx, &mut package.prevouts);
-    package.staking_tx = tx.into();
-    let stake = package.outpoint();
-    package.parts.unbonding_tx.input[0].previous_output = stake;
-    package.parts.slashing_tx.input[0].previous_output = stake;
-    sign_again(package, &params());
+    let (mut tx, mut prevouts) = (package.staking_tx.unsigned().clone(), package.prevouts.clone());
+    change(&mut tx, &mut prevouts);
+    restake(package, tx, prevouts, &params());
 }
 
 fn refund(staker: u32, time: u32) -> ScriptBuf {
