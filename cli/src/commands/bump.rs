@@ -2,7 +2,7 @@
 
 use bitcoin::{Amount, FeeRate, OutPoint, Txid};
 use serde::Serialize;
-use tapstake_wallet::{Scan, extract_tx};
+use tapstake_wallet::{Scan, WalletError, extract_tx};
 
 use crate::delegation::{self, StakeArg};
 use crate::error::{Error, Result};
@@ -84,7 +84,11 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
     };
     let sum = |outputs: &[bitcoin::TxOut]| -> Amount { outputs.iter().map(|output| output.value).sum() };
     let paid = sum(delegation.prevouts()).checked_sub(sum(&parent.output)).unwrap_or_default();
-    let funded = wallet.fund_child(&parent, paid, args.fee_rate)?;
+    let funded = wallet.fund_child(&parent, paid, args.fee_rate).map_err(|error| match error {
+        WalletError::NoChange(_) => Error::from(error)
+            .next("an earlier child may have spent it already; a stake of all coins has no change"),
+        other => other.into(),
+    })?;
     let mut report = Bumped {
         status: "dry run: nothing was signed or sent",
         stake: delegation.stake().outpoint(),
