@@ -1,0 +1,572 @@
+//! The pool behind a series of liquid receipts: stakes come in, shares go out.
+//!
+//! A pool counts what it owes (the value of its shares, and the exits that wait) and what it has (the stakes that still
+//! live, and cash: rewards, and what ended stakes have brought back). Both change by entries only. The value of a share
+//! never falls but by slashing; what goes missing otherwise, such as a stake that its staker withdrew, shows in the
+//! [`Backing`] and stops all minting until it is made good.
+
+use alloc::collections::BTreeMap;
+
+use bitcoin::{Amount, OutPoint};
+use serde::Serialize;
+use tapstake_params::{Height, Timelock};
+
+use crate::queue::{Exit, ExitId, ExitQueue};
+use crate::shares::{ShareError, Shares, VIRTUAL_SHARES};
+use crate::units::{HolderId, PartsPerMillion};
+
+/// Why a pool refuses. It has not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// The shares do not move.
+    #[error(transparent)]
+    Shares(#[from] ShareError),
+    /// Every satoshi of the pool was slashed.
+    #[error("the pool has lost everything and is frozen")]
+    Frozen,
+    /// One receipt per outpoint, for ever.
+    #[error("stake {0} has been minted for before")]
+    AlreadyMinted(OutPoint),
+    /// The pool would owe more than it has.
+    #[error(
+        "after the mint the pool would owe {} sat and have {} sat: make good what is missing first",
+        after.issued.to_sat(), after.reserves.to_sat()
+    )]
+    Unbacked {
+        /// What the mint would lead to.
+        after: Backing,
+    },
+    /// More than all bitcoin.
+    #[error("{} sat more is more than there is", amount.to_sat())]
+    TooMuch {
+        /// What would come in.
+        amount: Amount,
+    },
+    /// A reward while nobody holds a share: hold it until somebody does.
+    #[error("nobody holds a share that could earn a reward")]
+    NoHolders,
+    /// The stake is not in this pool.
+    #[error("stake {0} is not in the pool")]
+    UnknownStake(OutPoint),
+    /// The stake has left the pool: there is nothing to slash and nothing to end.
+    #[error("stake {0} has left the pool")]
+    StakeEnded(OutPoint),
+    /// A UTXO is slashed once.
+    #[error("stake {0} is slashed already")]
+    AlreadySlashed(OutPoint),
+    /// More than the stake.
+    #[error("{} sat are more than the {} sat of stake {outpoint}", amount.to_sat(), value.to_sat())]
+    AboveStake {
+        /// The stake.
+        outpoint: OutPoint,
+        /// What would be lost or brought back.
+        amount: Amount,
+        /// What the stake has.
+        value: Amount,
+    },
+    /// Somebody would be left with shares of nothing.
+    #[error("{} sat would leave nothing to the other shares", amount.to_sat())]
+    LeavesNothing {
+        /// What would leave.
+        amount: Amount,
+    },
+    /// No such exit, or it was paid.
+    #[error("exit {0} does not wait")]
+    UnknownExit(ExitId),
+    /// The exit's unbonding has not ended.
+    #[error("exit {id} is unbonding up to height {matures_at}, it is {height}")]
+    Unbonding {
+        /// The exit.
+        id: ExitId,
+        /// The first height at which it may be paid.
+        matures_at: Height,
+        /// The height at which it was to be paid.
+        height: Height,
+    },
+    /// The exit cannot be paid yet.
+    #[error("{} sat are due and the pool has {} sat in cash: end a stake first", due.to_sat(), cash.to_sat())]
+    NotEnoughCash {
+        /// What is due.
+        due: Amount,
+        /// What is there.
+        cash: Amount,
+    },
+    /// More than is missing.
+    #[error("{} sat are more than the {} sat that are missing", amount.to_sat(), missing.to_sat())]
+    NotMissing {
+        /// What would come in.
+        amount: Amount,
+        /// What is missing.
+        missing: Amount,
+    },
+}
+
+/// Where a stake of a pool is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PooledStatus {
+    /// It backs the pool.
+    Live,
+    /// It was slashed; what was left of it backs the pool.
+    Slashed,
+    /// It has left. It stays known, since nothing is minted for it again.
+    Ended,
+}
+
+/// A stake of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PooledStake {
+    /// What it contributes to the reserves, in satoshi.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
+    pub value: Amount,
+    /// Where it is in its life.
+    pub status: PooledStatus,
+}
+
+/// What a pool has against what it owes, in satoshi.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Backing {
+    /// Stakes that live, and cash.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
+    pub reserves: Amount,
+    /// The value of the shares, and the exits that wait.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
+    pub issued: Amount,
+}
+
+impl Backing {
+    /// What is missing.
+    pub fn missing(&self) -> Amount {
+        self.issued.checked_sub(self.reserves).unwrap_or(Amount::ZERO)
+    }
+
+    /// Reserves over receipts, rounded down. `None` while nothing is issued.
+    pub fn ratio_floor(&self) -> Option<PartsPerMillion> {
+        PartsPerMillion::ratio_floor(self.reserves.to_sat().into(), self.issued.to_sat().into())
+    }
+}
+
+/// Everything that ever went through a pool, in satoshi.
+///
+/// Always `minted + rewards = assets + queued + lost + paid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Flows {
+    /// Stakes that receipts were minted for.
+    #[serde(with = "crate::units::decimal")]
+    pub minted: u128,
+    /// Rewards.
+    #[serde(with = "crate::units::decimal")]
+    pub rewards: u128,
+    /// Slashed.
+    #[serde(with = "crate::units::decimal")]
+    pub lost: u128,
+    /// Paid to exits.
+    #[serde(with = "crate::units::decimal")]
+    pub paid: u128,
+}
+
+/// What a slashing took, and from whom: the parts are the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PoolLoss {
+    /// From the shares.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
+    pub shares: Amount,
+    /// From the exits that wait.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
+    pub queue: Amount,
+}
+
+/// An exit that was paid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PaidExit {
+    /// To whom.
+    pub holder: HolderId,
+    /// What was worth so much at the request, in satoshi.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
+    pub quoted: Amount,
+    /// What was paid, in satoshi.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
+    pub paid: Amount,
+}
+
+/// Slashes with nothing between them that changes what they divide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    assets: u64,
+    queued: u64,
+    lost: u64,
+}
+
+/// A pool of stakes and the series of receipts over it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    shares: Shares,
+    stakes: BTreeMap<OutPoint, PooledStake>,
+    staked: u64,
+    cash: u64,
+    queue: ExitQueue,
+    run: Option<Run>,
+    frozen: bool,
+    flows: Flows,
+}
+
+impl Pool {
+    /// An empty pool, whose exits wait for `unbonding` blocks.
+    pub fn new(unbonding: Timelock) -> Self {
+        Pool {
+            shares: Shares::default(),
+            stakes: BTreeMap::new(),
+            staked: 0,
+            cash: 0,
+            queue: ExitQueue::new(unbonding),
+            run: None,
+            frozen: false,
+            flows: Flows::default(),
+        }
+    }
+
+    /// Mints shares to `holder` for a stake of `value`: its verified value, or what a slashing has left of it.
+    ///
+    /// The backing is checked after the mint, with what it adds on either side.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Frozen`], [`PoolError::AlreadyMinted`], [`PoolError::TooMuch`], [`PoolError::Unbacked`], and
+    /// [`PoolError::Shares`] if the value is worth no share.
+    pub fn mint(&mut self, holder: &HolderId, outpoint: OutPoint, value: Amount) -> Result<u128, PoolError> {
+        self.check_not_frozen()?;
+        if self.stakes.contains_key(&outpoint) {
+            return Err(PoolError::AlreadyMinted(outpoint));
+        }
+        self.check_room(value)?;
+        let now = self.backing();
+        let after = Backing { reserves: now.reserves + value, issued: now.issued + value };
+        if after.missing() != Amount::ZERO {
+            return Err(PoolError::Unbacked { after });
+        }
+        let shares = self.shares.deposit(holder, value.to_sat().into())?;
+        self.stakes.insert(outpoint, PooledStake { value, status: PooledStatus::Live });
+        self.staked += value.to_sat();
+        self.flows.minted += u128::from(value.to_sat());
+        self.run = None;
+        Ok(shares)
+    }
+
+    /// Moves shares to another holder.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Frozen`], and [`PoolError::Shares`] if `from` has not got them.
+    pub fn transfer(&mut self, from: &HolderId, to: &HolderId, shares: u128) -> Result<(), PoolError> {
+        self.check_not_frozen()?;
+        Ok(self.shares.transfer(from, to, shares)?)
+    }
+
+    /// A reward in bitcoin, which every share earns alike and exits do not.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Frozen`], [`PoolError::NoHolders`], [`PoolError::TooMuch`], and [`PoolError::Shares`] for nothing.
+    pub fn reward(&mut self, amount: Amount) -> Result<(), PoolError> {
+        self.check_not_frozen()?;
+        if amount == Amount::ZERO {
+            return Err(ShareError::Nothing.into());
+        }
+        if self.shares.supply() == 0 {
+            return Err(PoolError::NoHolders);
+        }
+        self.check_room(amount)?;
+        self.shares.gain(amount.to_sat().into())?;
+        self.cash += amount.to_sat();
+        self.flows.rewards += u128::from(amount.to_sat());
+        self.run = None;
+        Ok(())
+    }
+
+    /// Gives up `shares`, at their value now rounded down, for an exit.
+    ///
+    /// An exit that leaves shares behind leaves them at least one satoshi.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Frozen`], and [`PoolError::Shares`] if the holder has not got the shares or they are worth nothing.
+    pub fn request_exit(
+        &mut self,
+        holder: &HolderId,
+        shares: u128,
+        height: Height,
+    ) -> Result<ExitId, PoolError> {
+        self.check_not_frozen()?;
+        self.shares.check(holder, shares)?;
+        let worth = self.value_floor(shares).ok_or(ShareError::Overflow("the value of shares"))?;
+        let kept_back = if shares < self.shares.supply() { Amount::ONE_SAT } else { Amount::ZERO };
+        let quoted = worth.min(self.assets().checked_sub(kept_back).unwrap_or(Amount::ZERO));
+        if quoted == Amount::ZERO {
+            return Err(ShareError::NoAssets { shares }.into());
+        }
+        self.enqueue(holder, shares, quoted, height)
+    }
+
+    /// Gives up the shares, rounded up, that `amount` takes for an exit of exactly that.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Frozen`], [`PoolError::LeavesNothing`], and [`PoolError::Shares`] if the holder has not got the shares.
+    pub fn request_withdrawal(
+        &mut self,
+        holder: &HolderId,
+        amount: Amount,
+        height: Height,
+    ) -> Result<ExitId, PoolError> {
+        self.check_not_frozen()?;
+        let shares = self.shares.shares_for_ceil(amount.to_sat().into());
+        let shares = shares.ok_or(ShareError::Overflow("the shares of an amount"))?;
+        self.shares.check(holder, shares)?;
+        let all = shares == self.shares.supply();
+        if amount > self.assets() || (amount == self.assets() && !all) {
+            return Err(PoolError::LeavesNothing { amount });
+        }
+        self.enqueue(holder, shares, amount, height)
+    }
+
+    fn enqueue(
+        &mut self,
+        holder: &HolderId,
+        shares: u128,
+        quoted: Amount,
+        height: Height,
+    ) -> Result<ExitId, PoolError> {
+        self.shares.redeem(holder, shares, quoted.to_sat().into())?;
+        self.run = None;
+        Ok(self.queue.push(holder.clone(), shares, quoted, height))
+    }
+
+    /// Pays an exit whose unbonding has ended: its claim, which every slashing since its request has lowered, and no
+    /// more than its shares would be worth now.
+    ///
+    /// An exit loses with the pool until it is paid, as a UTXO can be slashed until it is spent; whoever is mature and
+    /// waits does so at their own risk.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::UnknownExit`], [`PoolError::Unbonding`], [`PoolError::NotEnoughCash`].
+    pub fn finalise_exit(&mut self, id: ExitId, height: Height) -> Result<PaidExit, PoolError> {
+        let Exit { shares, matures_at, quoted, claim, .. } =
+            self.queue.get(id).ok_or(PoolError::UnknownExit(id))?.clone();
+        if height < matures_at {
+            return Err(PoolError::Unbonding { id, matures_at, height });
+        }
+        // Losses are divided in whole satoshi, so a claim may be a satoshi above its shares' part.
+        let worth = self.value_floor(shares).unwrap_or(claim);
+        let paid = claim.min(worth);
+        let cash = Amount::from_sat(self.cash);
+        let Some(left) = cash.checked_sub(paid) else {
+            return Err(PoolError::NotEnoughCash { due: paid, cash });
+        };
+        let rest = claim - paid;
+        self.shares.gain(rest.to_sat().into())?;
+        self.cash = left.to_sat();
+        let holder = self.queue.remove(id).ok_or(PoolError::UnknownExit(id))?.holder;
+        self.flows.paid += u128::from(paid.to_sat());
+        self.run = None;
+        Ok(PaidExit { holder, quoted, paid })
+    }
+
+    /// Slashes stakes of the pool, each for its own loss: all of them or none.
+    ///
+    /// The sum is divided between the shares and the exits that wait in proportion to what each has; the exits' part is
+    /// rounded up. Slashes with nothing between them that changes the pool give the same result in any order, one by one
+    /// or together. If nothing is left, the pool is frozen for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::UnknownStake`], [`PoolError::StakeEnded`], [`PoolError::AlreadySlashed`], [`PoolError::AboveStake`].
+    pub fn slash(&mut self, losses: &[(OutPoint, Amount)]) -> Result<PoolLoss, PoolError> {
+        let mut after = BTreeMap::new();
+        for &(outpoint, loss) in losses {
+            let stake = self.stakes.get(&outpoint).ok_or(PoolError::UnknownStake(outpoint))?;
+            match stake.status {
+                PooledStatus::Live => {}
+                PooledStatus::Slashed => return Err(PoolError::AlreadySlashed(outpoint)),
+                PooledStatus::Ended => return Err(PoolError::StakeEnded(outpoint)),
+            }
+            let (amount, value) = (loss, stake.value);
+            let left = value.checked_sub(loss).ok_or(PoolError::AboveStake { outpoint, amount, value })?;
+            if after.insert(outpoint, PooledStake { value: left, status: PooledStatus::Slashed }).is_some() {
+                return Err(PoolError::AlreadySlashed(outpoint));
+            }
+        }
+        // Distinct stakes of the pool, so at most `staked`, which is at most what is issued.
+        let loss: u64 = losses.iter().map(|(_, loss)| loss.to_sat()).sum();
+        let (run, assets, queue_lost) = self.divide(loss);
+        let before = (self.assets(), self.queue.total());
+        if self.run.is_none() {
+            self.queue.begin_run();
+        }
+        self.run = Some(run);
+        self.shares.reduce_to(assets.into());
+        self.queue.lose(queue_lost);
+        self.stakes.extend(after);
+        self.staked -= loss;
+        self.flows.lost += u128::from(loss);
+        self.frozen = self.frozen || (assets == 0 && self.shares.supply() > 0);
+        Ok(PoolLoss { shares: before.0 - self.assets(), queue: before.1 - self.queue.total() })
+    }
+
+    /// The run with `loss` more in it, what it leaves to the shares, and what it takes from the queue.
+    fn divide(&self, loss: u64) -> (Run, u64, u64) {
+        let fresh = Run { assets: self.assets().to_sat(), queued: self.queue.total().to_sat(), lost: 0 };
+        let run = self.run.unwrap_or(fresh);
+        let run = Run { lost: run.lost + loss, ..run };
+        let whole = run.assets + run.queued;
+        let left = whole.saturating_sub(run.lost);
+        let kept = u128::from(run.queued) * u128::from(left) / u128::from(whole.max(1));
+        // At most `left`, since `queued` is at most `whole`.
+        let kept = u64::try_from(kept).unwrap_or(left);
+        (run, left - kept, run.queued - kept)
+    }
+
+    /// What the pool would be worth after a loss of `loss` more: to the shares, and to the queue.
+    pub fn after_loss(&self, loss: Amount) -> (Amount, Amount) {
+        let most = self.assets() + self.queue.total();
+        let (run, assets, queue_lost) = self.divide(loss.min(most).to_sat());
+        (Amount::from_sat(assets), Amount::from_sat(run.queued - queue_lost))
+    }
+
+    /// A stake has ended on the chain: it no longer backs the pool, and `returned` of it has come back as cash.
+    ///
+    /// What does not come back, such as fees or a stake that its staker has kept, is missing until it is made good.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::UnknownStake`], [`PoolError::StakeEnded`], [`PoolError::AboveStake`].
+    pub fn end_stake(&mut self, outpoint: OutPoint, returned: Amount) -> Result<(), PoolError> {
+        let stake = self.stakes.get_mut(&outpoint).ok_or(PoolError::UnknownStake(outpoint))?;
+        let (amount, value) = (returned, stake.value);
+        if stake.status == PooledStatus::Ended {
+            return Err(PoolError::StakeEnded(outpoint));
+        }
+        if returned > value {
+            return Err(PoolError::AboveStake { outpoint, amount, value });
+        }
+        *stake = PooledStake { value: Amount::ZERO, status: PooledStatus::Ended };
+        self.staked -= value.to_sat();
+        self.cash += returned.to_sat();
+        Ok(())
+    }
+
+    /// Cash that makes good what is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::NotMissing`] if it is more than that.
+    pub fn make_good(&mut self, amount: Amount) -> Result<(), PoolError> {
+        let missing = self.backing().missing();
+        if amount > missing {
+            return Err(PoolError::NotMissing { amount, missing });
+        }
+        self.cash += amount.to_sat();
+        Ok(())
+    }
+
+    /// What the shares stand for.
+    pub fn assets(&self) -> Amount {
+        // Held at or below all bitcoin by `check_room`.
+        Amount::from_sat(u64::try_from(self.shares.assets()).unwrap_or(u64::MAX))
+    }
+
+    /// The shares that holders have; those of the exits that wait are not among them.
+    pub const fn supply(&self) -> u128 {
+        self.shares.supply()
+    }
+
+    /// The shares of a holder.
+    pub fn balance(&self, holder: &HolderId) -> u128 {
+        self.shares.balance(holder)
+    }
+
+    /// Every holder with shares.
+    pub fn holders(&self) -> impl ExactSizeIterator<Item = (&HolderId, u128)> {
+        self.shares.holders()
+    }
+
+    /// What a deposit of `assets` brings.
+    pub fn shares_floor(&self, assets: Amount) -> Option<u128> {
+        self.shares.shares_for_floor(assets.to_sat().into())
+    }
+
+    /// The shares that an exit of exactly `assets` takes.
+    pub fn shares_ceil(&self, assets: Amount) -> Option<u128> {
+        self.shares.shares_for_ceil(assets.to_sat().into())
+    }
+
+    /// What an exit of `shares` brings. `None` if that is more than all bitcoin.
+    pub fn value_floor(&self, shares: u128) -> Option<Amount> {
+        self.shares.assets_for_floor(shares).and_then(to_amount)
+    }
+
+    /// The deposit that exactly `shares` take. `None` if that is more than all bitcoin.
+    pub fn value_ceil(&self, shares: u128) -> Option<Amount> {
+        self.shares.assets_for_ceil(shares).and_then(to_amount)
+    }
+
+    /// The net asset value of [`VIRTUAL_SHARES`] shares in millionths of a satoshi, rounded down: 1,000,000 when the pool
+    /// opens. `None` if it does not fit.
+    pub fn nav_floor(&self) -> Option<PartsPerMillion> {
+        let assets = self.shares.assets().checked_add(1)?.checked_mul(VIRTUAL_SHARES)?;
+        PartsPerMillion::ratio_floor(assets, self.shares.supply().checked_add(VIRTUAL_SHARES)?)
+    }
+
+    /// What the pool has against what it owes.
+    pub fn backing(&self) -> Backing {
+        Backing {
+            reserves: Amount::from_sat(self.staked + self.cash),
+            issued: self.assets() + self.queue.total(),
+        }
+    }
+
+    /// Cash: what exits can be paid from.
+    pub const fn cash(&self) -> Amount {
+        Amount::from_sat(self.cash)
+    }
+
+    /// The exits that wait.
+    pub const fn queue(&self) -> &ExitQueue {
+        &self.queue
+    }
+
+    /// Whether everything was lost. Then nothing is minted, moved, earned or given up any more.
+    pub const fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// A stake that something was minted for, be it gone or not.
+    pub fn stake(&self, outpoint: &OutPoint) -> Option<&PooledStake> {
+        self.stakes.get(outpoint)
+    }
+
+    /// Every stake that something was minted for, be it gone or not.
+    pub fn stakes(&self) -> impl ExactSizeIterator<Item = (&OutPoint, &PooledStake)> {
+        self.stakes.iter()
+    }
+
+    /// Everything that ever went through the pool.
+    pub const fn flows(&self) -> &Flows {
+        &self.flows
+    }
+
+    fn check_not_frozen(&self) -> Result<(), PoolError> {
+        if self.frozen { Err(PoolError::Frozen) } else { Ok(()) }
+    }
+
+    /// Neither side may exceed all bitcoin, so that no later sum of amounts can overflow.
+    fn check_room(&self, amount: Amount) -> Result<(), PoolError> {
+        let issued = self.backing().issued.checked_add(amount);
+        issued.filter(|sum| *sum <= Amount::MAX_MONEY).map(drop).ok_or(PoolError::TooMuch { amount })
+    }
+}
+
+fn to_amount(sat: u128) -> Option<Amount> {
+    u64::try_from(sat).ok().map(Amount::from_sat).filter(|amount| *amount <= Amount::MAX_MONEY)
+}
