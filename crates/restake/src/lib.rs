@@ -7,7 +7,10 @@ extern crate alloc;
 extern crate std;
 
 mod allocation;
+mod audit;
+mod book;
 mod error;
+mod event;
 mod exposure;
 mod ledger;
 mod lrt;
@@ -23,7 +26,10 @@ mod units;
 mod yields;
 
 pub use allocation::{Allocation, Part, StakeExposure};
+pub use audit::Imbalance;
+pub use book::{Book, ProviderView, ServiceView, StakeView};
 pub use error::BookError;
+pub use event::{Entry, Event};
 pub use exposure::{Exposure, Loss};
 pub use lrt::{LrtError, LrtExposure, LrtPool};
 pub use pool::{Backing, Flows, PaidExit, Pool, PoolError, PoolLoss, PooledStake, PooledStatus};

@@ -282,7 +282,6 @@ name! {
 /// A `u128` as a decimal text in JSON, for readers whose numbers end at 2^53.
 ///
 /// For `#[serde(with = "decimal")]`.
-#[allow(dead_code, reason = "the events that carry reward amounts come with `event.rs`")]
 pub(crate) mod decimal {
     use alloc::string::{String, ToString};
 

@@ -1,0 +1,129 @@
+//! Whether the books balance: everything that is kept as a sum, added up anew.
+
+use alloc::collections::BTreeMap;
+
+use bitcoin::XOnlyPublicKey;
+
+use crate::BookError;
+use crate::exposure::Exposure;
+use crate::ledger::Ledger;
+use crate::rewards::REWARD_SCALE;
+use crate::stake::StakeStatus;
+use crate::units::ServiceId;
+
+/// Where the books do not balance. It takes a defect of this crate, or of the memory it runs in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Imbalance {
+    /// What counts behind a provider is not the sum over the stakes.
+    #[error("{service}: {counted} sat count for provider {provider}, the stakes make {stakes} sat")]
+    Staked {
+        /// The service.
+        service: ServiceId,
+        /// The provider.
+        provider: XOnlyPublicKey,
+        /// What the accumulator counts.
+        counted: u64,
+        /// What the stakes add up to.
+        stakes: u128,
+    },
+    /// Paid, claimable, carried and held are not what was put in.
+    #[error("{service}: of {put_in} put in for provider {provider}, not exactly as much is accounted for")]
+    Rewards {
+        /// The service.
+        service: ServiceId,
+        /// The provider.
+        provider: XOnlyPublicKey,
+        /// What was put in.
+        put_in: u128,
+    },
+    /// A service's exposure is not the sum over the stakes.
+    #[error("{service}: exposure {counted:?} is not {stakes:?}")]
+    Exposure {
+        /// The service.
+        service: ServiceId,
+        /// What the service counts.
+        counted: Exposure,
+        /// What the stakes add up to.
+        stakes: Exposure,
+    },
+    /// A stake that has ended still counts, or one of a slashed provider lives.
+    #[error("stake {outpoint} is {status} and counts or lives nevertheless")]
+    Ended {
+        /// The stake.
+        outpoint: bitcoin::OutPoint,
+        /// Its status.
+        status: StakeStatus,
+    },
+    /// A sum does not fit.
+    #[error(transparent)]
+    Sum(#[from] BookError),
+}
+
+/// What the stakes add up to behind one provider.
+#[derive(Default, Clone, Copy)]
+struct Sums {
+    nominal: u128,
+    owed: u128,
+    fractions: u128,
+}
+
+pub(crate) fn check(ledger: &Ledger) -> Result<(), Imbalance> {
+    let registry = &ledger.registry;
+    let mut sums: BTreeMap<usize, Sums> = BTreeMap::new();
+    let mut exposures: BTreeMap<u32, Exposure> = BTreeMap::new();
+    for stake in ledger.stakes.iter() {
+        let mut nominal: BTreeMap<u32, u128> = BTreeMap::new();
+        for position in &stake.positions {
+            let accumulator = &registry.accumulators[position.accumulator];
+            let settled = position.settled(&accumulator.rewards)?;
+            let sum = sums.entry(position.accumulator as usize).or_default();
+            sum.nominal += u128::from(position.nominal);
+            sum.owed = sum.owed.checked_add(settled.owed).ok_or(BookError::Overflow("all claims"))?;
+            sum.fractions += u128::from(settled.fraction);
+            *nominal.entry(accumulator.service).or_default() += u128::from(position.nominal);
+        }
+        let slashed = stake.providers.iter().any(|provider| registry.providers[*provider].slashed.is_some());
+        let active = stake.status == StakeStatus::Active;
+        if (!active && nominal.values().any(|nominal| *nominal > 0)) || (active && slashed) {
+            return Err(Imbalance::Ended { outpoint: stake.outpoint, status: stake.status });
+        }
+        for (service, nominal) in nominal {
+            let exposure = exposures.entry(service).or_insert(Exposure::NONE);
+            *exposure = exposure.with_nominal(stake.slashable(), 0, nominal)?;
+        }
+    }
+    for (index, accumulator) in registry.accumulators.iter().enumerate() {
+        let (sum, rewards) = (sums.get(&index).copied().unwrap_or_default(), &accumulator.rewards);
+        let service = || registry.services[accumulator.service].name.clone();
+        let provider = registry.providers[accumulator.provider].key;
+        if u128::from(rewards.staked) != sum.nominal {
+            let (counted, stakes) = (rewards.staked, sum.nominal);
+            return Err(Imbalance::Staked { service: service(), provider, counted, stakes });
+        }
+        let fractions = sum.fractions + rewards.carry;
+        let parts = [
+            rewards.paid,
+            sum.owed,
+            rewards.held,
+            rewards.commission,
+            rewards.commission_paid,
+            fractions / REWARD_SCALE,
+        ];
+        let accounted = parts.iter().try_fold(0u128, |sum, part| sum.checked_add(*part));
+        let accounted = accounted.filter(|_| fractions % REWARD_SCALE == 0);
+        if accounted != Some(rewards.put_in) {
+            let put_in = rewards.put_in;
+            return Err(Imbalance::Rewards { service: service(), provider, put_in });
+        }
+    }
+    for (index, service) in (0u32..).zip(registry.services.iter()) {
+        let stakes = exposures.get(&index).copied().unwrap_or(Exposure::NONE);
+        let stakes = Exposure { lost: service.exposure.lost, ..stakes };
+        if service.exposure != stakes {
+            let (service, counted) = (service.name.clone(), service.exposure);
+            return Err(Imbalance::Exposure { service, counted, stakes });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! All books together, and the one door through which they change.
+
+use alloc::vec::Vec;
+
+use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
+use tapstake_crypto::pop::Account;
+use tapstake_params::Height;
+
+use crate::BookError;
+use crate::allocation::StakeExposure;
+use crate::audit::{self, Imbalance};
+use crate::event::{Entry, Event};
+use crate::exposure::{Exposure, Loss};
+use crate::ledger::Ledger;
+use crate::registry::ServiceTerms;
+use crate::rewards::Rewards;
+use crate::stake::{End, StakeStatus};
+use crate::units::{Denomination, PartsPerMillion, ServiceId};
+
+/// The books of one operator: what the entries of its journal make, and nothing else.
+///
+/// Two books with the same entries are equal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Book {
+    height: Height,
+    entries: u64,
+    ledger: Ledger,
+}
+
+/// A registered service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceView<'a> {
+    /// Its name.
+    pub name: &'a ServiceId,
+    /// On which terms it takes stakes.
+    pub terms: &'a ServiceTerms,
+    /// What secures it.
+    pub exposure: Exposure,
+}
+
+/// A provider of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProviderView<'a> {
+    /// The provider.
+    pub provider: XOnlyPublicKey,
+    /// Its part of every reward.
+    pub commission: PartsPerMillion,
+    /// When it was slashed, if it was.
+    pub slashed: Option<Height>,
+    /// Its rewards at the service.
+    pub rewards: &'a Rewards,
+}
+
+/// A stake in the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StakeView<'a> {
+    /// The stake.
+    pub outpoint: OutPoint,
+    /// Its value.
+    pub value: Amount,
+    /// What a slashing takes at most.
+    pub slashable: Amount,
+    /// To whom its rewards are paid.
+    pub owner: &'a Account,
+    /// The first height at which it is no longer active.
+    pub expires_at: Height,
+    /// Where it is in its life.
+    pub status: StakeStatus,
+}
+
+impl Book {
+    /// Books with nothing in them.
+    pub fn new() -> Self {
+        Book::default()
+    }
+
+    /// Makes one entry, or changes nothing at all.
+    ///
+    /// Entries come in the order of their heights; one below the last is refused, for it would change what was earned since. A
+    /// stake that has expired by an entry's height is ended before ([`Book::due`]). At one height the order of the entries
+    /// counts, but that of slashings does not.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] names the rule and the values.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), BookError> {
+        let Entry { height, event } = entry;
+        if *height < self.height {
+            return Err(BookError::Late { height: *height, last: self.height });
+        }
+        let entries = self.entries.checked_add(1).ok_or(BookError::Overflow("the number of entries"))?;
+        self.check_due(*height, event)?;
+        self.change(*height, event)?;
+        (self.height, self.entries) = (*height, entries);
+        Ok(())
+    }
+
+    /// Nothing happens beside an expired stake that still counts, but its end.
+    fn check_due(&self, height: Height, event: &Event) -> Result<(), BookError> {
+        match self.ledger.due(height) {
+            Some((outpoint, expires_at)) if !matches!(event, Event::EndStake { end: End::Expired, .. }) => {
+                Err(BookError::ExpiryDue { outpoint, expires_at, height })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn change(&mut self, height: Height, event: &Event) -> Result<(), BookError> {
+        let ledger = &mut self.ledger;
+        match event {
+            Event::RegisterService { service, terms } => ledger.registry.register_service(service, terms),
+            Event::RegisterProvider { service, provider, commission } => {
+                ledger.registry.register_provider(service, provider, *commission)
+            }
+            Event::AdmitStake { stake } => ledger.admit(stake, height),
+            Event::Allocate { stake, service, allocation } => ledger.allocate(stake, service, allocation),
+            Event::Reward { service, provider, denomination, amount } => {
+                ledger.reward(service, provider, denomination, *amount)
+            }
+            Event::Claim { stake, service } => ledger.claim(stake, service),
+            Event::ClaimCommission { service, provider } => ledger.claim_commission(service, provider),
+            Event::EndStake { stake, end } => ledger.end(stake, *end, height),
+            Event::Slash { provider } => ledger.slash(provider, height),
+        }
+    }
+
+    /// The height of the last entry.
+    pub const fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The number of entries.
+    pub const fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// The active stake that expired first, if one has by this height: its end is to be entered before anything else at or
+    /// above this height.
+    pub fn due(&self, height: Height) -> Option<OutPoint> {
+        self.ledger.due(height).map(|(outpoint, _)| outpoint)
+    }
+
+    /// The services, by name.
+    pub fn services(&self) -> impl Iterator<Item = ServiceView<'_>> {
+        let services = self.ledger.registry.service_names();
+        services.map(|(name, service)| ServiceView {
+            name,
+            terms: &service.terms,
+            exposure: service.exposure,
+        })
+    }
+
+    /// A service.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownService`].
+    pub fn service(&self, name: &ServiceId) -> Result<ServiceView<'_>, BookError> {
+        let service = &self.ledger.registry.services[self.ledger.registry.service(name)?];
+        Ok(ServiceView { name: &service.name, terms: &service.terms, exposure: service.exposure })
+    }
+
+    /// The providers of a service, in the order in which the books first saw them.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownService`].
+    pub fn providers(&self, service: &ServiceId) -> Result<Vec<ProviderView<'_>>, BookError> {
+        let registry = &self.ledger.registry;
+        let accumulators = registry.services[registry.service(service)?].providers.values();
+        Ok(accumulators.map(|accumulator| self.provider_view(*accumulator)).collect())
+    }
+
+    /// A provider of a service.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownService`] or [`BookError::UnknownProvider`].
+    pub fn provider(
+        &self,
+        service: &ServiceId,
+        provider: &XOnlyPublicKey,
+    ) -> Result<ProviderView<'_>, BookError> {
+        self.ledger.registry.accumulator(service, provider).map(|found| self.provider_view(found))
+    }
+
+    fn provider_view(&self, accumulator: u32) -> ProviderView<'_> {
+        let accumulator = &self.ledger.registry.accumulators[accumulator];
+        let provider = &self.ledger.registry.providers[accumulator.provider];
+        ProviderView {
+            provider: provider.key,
+            commission: accumulator.commission,
+            slashed: provider.slashed,
+            rewards: &accumulator.rewards,
+        }
+    }
+
+    /// The providers that were slashed, and when.
+    pub fn slashed_providers(&self) -> impl Iterator<Item = (XOnlyPublicKey, Height)> {
+        let providers = self.ledger.registry.providers.iter();
+        providers.filter_map(|provider| Some((provider.key, provider.slashed?)))
+    }
+
+    /// All stakes, in the order of their admission.
+    pub fn stakes(&self) -> impl Iterator<Item = StakeView<'_>> {
+        self.ledger.stakes.iter().map(|stake| self.stake_view(stake))
+    }
+
+    /// A stake.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownStake`].
+    pub fn stake(&self, outpoint: &OutPoint) -> Result<StakeView<'_>, BookError> {
+        self.ledger.stake_id(outpoint).map(|stake| self.stake_view(&self.ledger.stakes[stake]))
+    }
+
+    fn stake_view<'a>(&'a self, stake: &crate::ledger::Stake) -> StakeView<'a> {
+        StakeView {
+            outpoint: stake.outpoint,
+            value: stake.value,
+            slashable: stake.slashable(),
+            owner: &self.ledger.owners[stake.owner].account,
+            expires_at: stake.expires_at,
+            status: stake.status,
+        }
+    }
+
+    /// What a stake counts for, beside what can be lost of it.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownStake`].
+    pub fn exposure(&self, outpoint: &OutPoint) -> Result<StakeExposure, BookError> {
+        self.ledger.exposure(outpoint)
+    }
+
+    /// What a stake's owner can claim from a service, in base units.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownStake`] or [`BookError::UnknownService`].
+    pub fn claimable(&self, outpoint: &OutPoint, service: &ServiceId) -> Result<u128, BookError> {
+        self.ledger.claimable(outpoint, service)
+    }
+
+    /// What an owner was paid in one denomination, in base units.
+    pub fn paid(&self, owner: &Account, denomination: &Denomination) -> u128 {
+        let owner = self.ledger.owner(owner);
+        owner.and_then(|owner| owner.paid.get(denomination)).copied().unwrap_or(0)
+    }
+
+    /// What a slashing of the provider would take from which stakes, at the height of the last entry.
+    pub fn losses(&self, provider: &XOnlyPublicKey) -> Vec<Loss> {
+        self.ledger.losses(provider, self.height)
+    }
+
+    /// Adds everything up anew, in a time that grows with the number of stakes.
+    ///
+    /// # Errors
+    ///
+    /// [`Imbalance`] if a sum that is kept is not the sum over its parts.
+    pub fn check(&self) -> Result<(), Imbalance> {
+        audit::check(&self.ledger)
+    }
+}
