@@ -1,0 +1,166 @@
+//! The exit queue: what is promised, what is paid, and that nobody leaves before a loss by asking first.
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
+
+#[path = "support/pools.rs"]
+mod support;
+
+use support::*;
+use tapstake_restake::{ExitId, Pool, PoolError, ShareError};
+
+/// Ann and Bob with 1,000 sat each in stakes 0 and 1, and the cash of stake 2, whose 1,000 sat are Carol's.
+fn three() -> Pool {
+    let mut pool = pool_of("ann", 1_000);
+    pool.mint(&holder("bob"), outpoint(1), sat(1_000)).unwrap();
+    pool.mint(&holder("carol"), outpoint(2), sat(1_000)).unwrap();
+    pool.end_stake(outpoint(2), sat(1_000)).unwrap();
+    pool
+}
+
+#[test]
+fn an_exit_is_paid_what_it_was_quoted_when_its_unbonding_has_ended() {
+    let mut pool = three();
+    let id = exit_all(&mut pool, "ann", 500);
+    assert_eq!(pool.queue().get(id).unwrap().quoted, sat(1_000));
+    assert_eq!((pool.assets(), pool.queue().total()), (sat(2_000), sat(1_000)));
+    let before = pool.clone();
+    assert_eq!(
+        pool.finalise_exit(id, at(599)),
+        Err(PoolError::Unbonding { id, matures_at: at(600), height: at(599) })
+    );
+    assert_eq!(pool, before);
+    let paid = pool.finalise_exit(id, at(600)).unwrap();
+    assert_eq!((paid.holder, paid.quoted, paid.paid), (holder("ann"), sat(1_000), sat(1_000)));
+    assert_eq!(pool.finalise_exit(id, at(600)), Err(PoolError::UnknownExit(id)));
+    assert_eq!((pool.cash(), pool.flows().paid), (sat(0), 1_000));
+}
+
+#[test]
+fn an_exit_earns_nothing_more() {
+    let mut pool = three();
+    let id = exit_all(&mut pool, "ann", 1);
+    pool.reward(sat(1_000)).unwrap();
+    assert_eq!(worth(&pool, "bob"), 1_499);
+    assert_eq!(pool.finalise_exit(id, at(101)).unwrap().paid, sat(1_000));
+    assert_eq!(worth(&pool, "bob"), 1_499);
+}
+
+/// With the amount fixed at the request, Ann would leave whole and Bob and Carol bear her part.
+#[test]
+fn a_queue_amount_fixed_at_the_request_would_escape_the_slash_that_follows() {
+    let mut pool = three();
+    let id = exit_all(&mut pool, "ann", 1);
+    let loss = pool.slash(&[(outpoint(0), sat(600))]).unwrap();
+    assert_eq!((loss.shares, loss.queue), (sat(400), sat(200)));
+    assert_eq!((worth(&pool, "bob"), worth(&pool, "carol")), (800, 800));
+    let exit = pool.queue().get(id).unwrap();
+    assert_eq!((exit.quoted, exit.claim), (sat(1_000), sat(800)));
+    assert_eq!(pool.finalise_exit(id, at(101)).unwrap().paid, sat(800));
+}
+
+#[test]
+fn an_exit_that_could_have_been_paid_and_was_not_still_bears_losses() {
+    let mut pool = three();
+    let id = exit_all(&mut pool, "ann", 1);
+    pool.slash(&[(outpoint(1), sat(300))]).unwrap();
+    assert_eq!(pool.finalise_exit(id, at(5_000)).unwrap().paid, sat(900));
+}
+
+#[test]
+fn an_exit_asked_for_after_the_slash_is_priced_after_it() {
+    let mut pool = three();
+    pool.slash(&[(outpoint(0), sat(600))]).unwrap();
+    let id = exit_all(&mut pool, "ann", 1);
+    assert_eq!(pool.queue().get(id).unwrap().quoted, sat(800));
+    pool.reward(sat(1_600)).unwrap();
+    assert_eq!(pool.finalise_exit(id, at(101)).unwrap().paid, sat(800));
+}
+
+/// A limit on how far the rate may move in one step keeps mistakes out, and keeps losses out too: who leaves first leaves whole.
+#[test]
+fn a_ratio_limiter_would_delay_losses_so_a_loss_of_any_size_reaches_everybody_at_once() {
+    let mut pool = three();
+    let queued = exit_all(&mut pool, "ann", 1);
+    pool.slash(&[(outpoint(0), sat(1_000)), (outpoint(1), sat(999))]).unwrap();
+    assert_eq!(pool.queue().get(queued).unwrap().claim, sat(333));
+    assert_eq!(pool.nav_floor().unwrap().to_u32(), 334_332);
+    let first = exit_all(&mut pool, "bob", 1);
+    assert_eq!(pool.queue().get(first).unwrap().quoted, sat(334));
+    assert_eq!(worth(&pool, "carol"), 334);
+}
+
+#[test]
+fn losses_of_exits_add_up_with_the_remainder_at_the_last() {
+    let mut pool = pool();
+    for n in 0..7 {
+        pool.mint(&holder("ann"), outpoint(n), sat(100)).unwrap();
+    }
+    let hundred = pool.supply() / 7;
+    for _ in 0..7 {
+        pool.request_exit(&holder("ann"), hundred, at(1)).unwrap();
+    }
+    let claims =
+        |pool: &Pool| -> Vec<_> { pool.queue().iter().map(|(_, exit)| exit.claim.to_sat()).collect() };
+    let mut at_once = pool.clone();
+    pool.slash(&[(outpoint(0), sat(10))]).unwrap();
+    assert_eq!(claims(&pool), [99, 99, 98, 99, 98, 99, 98]);
+    assert_eq!(pool.queue().total(), sat(690));
+    // The second loss is divided together with the first, as one of 13.
+    pool.slash(&[(outpoint(1), sat(3))]).unwrap();
+    assert_eq!(claims(&pool), [99, 98, 98, 98, 98, 98, 98]);
+    at_once.slash(&[(outpoint(1), sat(3)), (outpoint(0), sat(10))]).unwrap();
+    assert_eq!(pool, at_once);
+}
+
+#[test]
+fn slashes_give_the_same_books_in_any_order_one_by_one_or_together() {
+    let mut start = pool();
+    for n in 0..4 {
+        start.mint(&holder("ann"), outpoint(n), sat(1_001 + u64::from(n))).unwrap();
+    }
+    for n in 1..9 {
+        start.request_exit(&holder("ann"), start.supply() / 11 * n / 4, at(1)).unwrap();
+    }
+    let losses = [(outpoint(0), sat(7)), (outpoint(1), sat(13)), (outpoint(3), sat(201))];
+    let mut together = start.clone();
+    together.slash(&losses).unwrap();
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut one_by_one = start.clone();
+        for n in order {
+            one_by_one.slash(&[losses[n]]).unwrap();
+        }
+        assert_eq!(one_by_one, together, "{order:?}");
+    }
+}
+
+#[test]
+fn nothing_is_paid_that_is_not_there() {
+    let mut pool = pool_of("ann", 1_000);
+    let id = exit_all(&mut pool, "ann", 1);
+    let refusal = Err(PoolError::NotEnoughCash { due: sat(1_000), cash: sat(0) });
+    assert_eq!(pool.finalise_exit(id, at(101)), refusal);
+    pool.end_stake(outpoint(0), sat(999)).unwrap();
+    let refusal = pool.finalise_exit(id, at(101)).unwrap_err();
+    assert_eq!(refusal.to_string(), "1000 sat are due and the pool has 999 sat in cash: end a stake first");
+    pool.make_good(sat(1)).unwrap();
+    assert_eq!(pool.finalise_exit(id, at(101)).unwrap().paid, sat(1_000));
+    assert_eq!((pool.cash(), pool.backing().issued), (sat(0), sat(0)));
+}
+
+#[test]
+fn exits_that_nobody_could_ask_for_are_refused() {
+    let mut pool = three();
+    let before = pool.clone();
+    let (ann, dora) = (holder("ann"), holder("dora"));
+    let (all, one) = (pool.balance(&ann), pool.shares_ceil(sat(1)).unwrap());
+    let lacks = |holder: &_, balance, asked| {
+        Err(PoolError::Shares(ShareError::Balance { holder: Clone::clone(holder), balance, asked }))
+    };
+    assert_eq!(pool.request_exit(&ann, all + 1, at(1)), lacks(&ann, all, all + 1));
+    assert_eq!(pool.request_exit(&ann, u128::MAX, at(1)), lacks(&ann, all, u128::MAX));
+    assert_eq!(pool.request_exit(&dora, one, at(1)), lacks(&dora, 0, one));
+    assert_eq!(pool.request_exit(&ann, 0, at(1)), Err(PoolError::Shares(ShareError::Nothing)));
+    assert_eq!(pool.request_withdrawal(&ann, sat(0), at(1)), Err(PoolError::Shares(ShareError::Nothing)));
+    assert_eq!(pool.request_withdrawal(&dora, sat(1), at(1)), lacks(&dora, 0, one));
+    assert_eq!(pool.finalise_exit(ExitId(0), at(101)), Err(PoolError::UnknownExit(ExitId(0))));
+    assert_eq!(pool, before);
+}
