@@ -235,6 +235,23 @@ impl Book {
         self.ledger.exposure(outpoint)
     }
 
+    /// What a stake counts for one provider of a service, in satoshi.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownStake`], [`BookError::UnknownService`] or [`BookError::UnknownProvider`].
+    pub fn nominal(
+        &self,
+        outpoint: &OutPoint,
+        service: &ServiceId,
+        provider: &XOnlyPublicKey,
+    ) -> Result<u64, BookError> {
+        let stake = &self.ledger.stakes[self.ledger.stake_id(outpoint)?];
+        let accumulator = self.ledger.registry.accumulator(service, provider)?;
+        let position = stake.positions.iter().find(|position| position.accumulator == accumulator);
+        Ok(position.map_or(0, |position| position.nominal))
+    }
+
     /// What a stake's owner can claim from a service, in base units.
     ///
     /// # Errors

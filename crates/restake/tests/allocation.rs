@@ -201,7 +201,8 @@ fn a_stake_that_no_verifier_could_have_made_is_not_read() {
         serde_json::from_str::<AdmittedStake>(&json).map_err(|error| error.to_string())
     };
     assert_eq!(read(honest()).unwrap().data(), &honest());
-    let breaks: [(fn(&mut JournalledStake), &str); 8] = [
+    type Break = (fn(&mut JournalledStake), &'static str);
+    let breaks: [Break; 8] = [
         (|stake| stake.value = sat(0), "is not a value"),
         (|stake| stake.value = sat(21_000_000 * 100_000_000 + 1), "is not a value"),
         (|stake| stake.slashed = sat(0), "within its"),

@@ -8,39 +8,39 @@ use tapstake_crypto::pop::Account;
 use tapstake_params::{Height, SlashingRate, Timelock};
 use tapstake_restake::*;
 
-pub fn provider(n: u8) -> XOnlyPublicKey {
+pub(crate) fn provider(n: u8) -> XOnlyPublicKey {
     let mut secret = [9; 32];
     secret[0] = n;
     Keypair::from_seckey_slice(&Secp256k1::new(), &secret).unwrap().x_only_public_key().0
 }
 
-pub fn outpoint(n: u32) -> OutPoint {
+pub(crate) fn outpoint(n: u32) -> OutPoint {
     let mut txid = [0; 32];
     txid[..4].copy_from_slice(&n.to_le_bytes());
     OutPoint::new(Txid::from_byte_array(txid), 0)
 }
 
-pub fn account(n: u32) -> Account {
+pub(crate) fn account(n: u32) -> Account {
     Account::from_raw(&n.to_be_bytes()).unwrap()
 }
 
-pub fn sat(sat: u64) -> Amount {
+pub(crate) fn sat(sat: u64) -> Amount {
     Amount::from_sat(sat)
 }
 
-pub fn service(name: &str) -> ServiceId {
+pub(crate) fn service(name: &str) -> ServiceId {
     ServiceId::new(name).unwrap()
 }
 
-pub fn denomination(name: &str) -> Denomination {
+pub(crate) fn denomination(name: &str) -> Denomination {
     Denomination::new(name).unwrap()
 }
 
-pub fn rate() -> SlashingRate {
+pub(crate) fn rate() -> SlashingRate {
     SlashingRate::from_ten_thousandths(1_000).unwrap()
 }
 
-pub fn terms(coin: &str) -> ServiceTerms {
+pub(crate) fn terms(coin: &str) -> ServiceTerms {
     ServiceTerms {
         denomination: denomination(coin),
         slashing_rate: rate(),
@@ -51,7 +51,7 @@ pub fn terms(coin: &str) -> ServiceTerms {
 
 /// Included at height 100, active below 10,000, owned by the account of its number; 10 % are slashed, with a fee of 100 sat,
 /// and unbonding costs another 50.
-pub fn stake_data(n: u32, value: u64, providers: &[u8]) -> JournalledStake {
+pub(crate) fn stake_data(n: u32, value: u64, providers: &[u8]) -> JournalledStake {
     let mut providers: Vec<_> = providers.iter().map(|n| provider(*n)).collect();
     providers.sort_by_key(XOnlyPublicKey::serialize);
     let slashed = rate().slashed_part(sat(value));
@@ -69,59 +69,59 @@ pub fn stake_data(n: u32, value: u64, providers: &[u8]) -> JournalledStake {
     }
 }
 
-pub fn admit(n: u32, value: u64, providers: &[u8]) -> Event {
+pub(crate) fn admit(n: u32, value: u64, providers: &[u8]) -> Event {
     Event::AdmitStake { stake: Box::new(stake_data(n, value, providers).try_into().unwrap()) }
 }
 
-pub fn register(name: &str, coin: &str) -> Event {
+pub(crate) fn register(name: &str, coin: &str) -> Event {
     Event::RegisterService { service: service(name), terms: terms(coin) }
 }
 
-pub fn opt_in(name: &str, n: u8, commission: u32) -> Event {
+pub(crate) fn opt_in(name: &str, n: u8, commission: u32) -> Event {
     let commission = PartsPerMillion::new(commission);
     Event::RegisterProvider { service: service(name), provider: provider(n), commission }
 }
 
-pub fn share(n: u32, name: &str) -> Event {
+pub(crate) fn share(n: u32, name: &str) -> Event {
     Event::Allocate { stake: outpoint(n), service: service(name), allocation: Allocation::Shared }
 }
 
-pub fn exclusive(n: u32, name: &str, parts: &[(u8, u64)]) -> Event {
+pub(crate) fn exclusive(n: u32, name: &str, parts: &[(u8, u64)]) -> Event {
     let parts = parts.iter().map(|(n, amount)| Part { provider: provider(*n), amount: sat(*amount) });
     let allocation = Allocation::Exclusive(parts.collect());
     Event::Allocate { stake: outpoint(n), service: service(name), allocation }
 }
 
-pub fn withdraw(n: u32, name: &str) -> Event {
+pub(crate) fn withdraw(n: u32, name: &str) -> Event {
     Event::Allocate { stake: outpoint(n), service: service(name), allocation: Allocation::Withdrawn }
 }
 
-pub fn reward(name: &str, n: u8, coin: &str, amount: u128) -> Event {
+pub(crate) fn reward(name: &str, n: u8, coin: &str, amount: u128) -> Event {
     Event::Reward { service: service(name), provider: provider(n), denomination: denomination(coin), amount }
 }
 
-pub fn claim(n: u32, name: &str) -> Event {
+pub(crate) fn claim(n: u32, name: &str) -> Event {
     Event::Claim { stake: outpoint(n), service: service(name) }
 }
 
-pub fn end(n: u32, end: End) -> Event {
+pub(crate) fn end(n: u32, end: End) -> Event {
     Event::EndStake { stake: outpoint(n), end }
 }
 
-pub fn slash(n: u8) -> Event {
+pub(crate) fn slash(n: u8) -> Event {
     Event::Slash { provider: provider(n) }
 }
 
 /// A book, and its entries made one after another.
 #[derive(Clone)]
-pub struct Story {
-    pub book: Book,
-    pub height: u32,
+pub(crate) struct Story {
+    pub(crate) book: Book,
+    pub(crate) height: u32,
 }
 
 impl Story {
     /// At height 200: service `a` pays in `ua`, service `b` in `ub`; providers 1 and 2 serve both, without commission.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut story = Story { book: Book::new(), height: 200 };
         for (name, coin) in [("a", "ua"), ("b", "ub")] {
             story.enter(register(name, coin));
@@ -131,13 +131,13 @@ impl Story {
         story
     }
 
-    pub fn at(&mut self, height: u32) -> &mut Self {
+    pub(crate) fn at(&mut self, height: u32) -> &mut Self {
         self.height = height;
         self
     }
 
     /// Makes an entry that is taken, after which the books balance.
-    pub fn enter(&mut self, event: Event) -> &mut Self {
+    pub(crate) fn enter(&mut self, event: Event) -> &mut Self {
         let entry = Entry { height: Height::new(self.height), event };
         self.book.apply(&entry).unwrap();
         self.book.check().unwrap();
@@ -145,7 +145,7 @@ impl Story {
     }
 
     /// Tries an entry that is refused, and sees that nothing has changed.
-    pub fn refused(&mut self, event: Event) -> BookError {
+    pub(crate) fn refused(&mut self, event: Event) -> BookError {
         let before = self.book.clone();
         let entry = Entry { height: Height::new(self.height), event };
         let error = self.book.apply(&entry).unwrap_err();
@@ -153,23 +153,23 @@ impl Story {
         error
     }
 
-    pub fn claimable(&self, n: u32, name: &str) -> u128 {
+    pub(crate) fn claimable(&self, n: u32, name: &str) -> u128 {
         self.book.claimable(&outpoint(n), &service(name)).unwrap()
     }
 
-    pub fn paid(&self, n: u32, coin: &str) -> u128 {
+    pub(crate) fn paid(&self, n: u32, coin: &str) -> u128 {
         self.book.paid(&account(n), &denomination(coin))
     }
 
-    pub fn rewards(&self, name: &str, n: u8) -> Rewards {
+    pub(crate) fn rewards(&self, name: &str, n: u8) -> Rewards {
         *self.book.provider(&service(name), &provider(n)).unwrap().rewards
     }
 
-    pub fn service_exposure(&self, name: &str) -> Exposure {
+    pub(crate) fn service_exposure(&self, name: &str) -> Exposure {
         self.book.service(&service(name)).unwrap().exposure
     }
 
-    pub fn status(&self, n: u32) -> StakeStatus {
+    pub(crate) fn status(&self, n: u32) -> StakeStatus {
         self.book.stake(&outpoint(n)).unwrap().status
     }
 }
