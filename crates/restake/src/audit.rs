@@ -7,9 +7,11 @@ use bitcoin::XOnlyPublicKey;
 use crate::BookError;
 use crate::exposure::Exposure;
 use crate::ledger::Ledger;
+use crate::pool::{Pool, PooledStatus};
+use crate::receipts::Receipts;
 use crate::rewards::REWARD_SCALE;
 use crate::stake::StakeStatus;
-use crate::units::ServiceId;
+use crate::units::{PoolId, ServiceId};
 
 /// Where the books do not balance. It takes a defect of this crate, or of the memory it runs in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +56,22 @@ pub enum Imbalance {
         outpoint: bitcoin::OutPoint,
         /// Its status.
         status: StakeStatus,
+    },
+    /// A pool's flows, shares, stakes or exits are not the sums of their parts.
+    #[error("pool {pool}: {what}")]
+    Pool {
+        /// The pool.
+        pool: PoolId,
+        /// What is not.
+        what: &'static str,
+    },
+    /// Stakes with receipts are not the stakes of the pools.
+    #[error("receipts were minted for {minted} stakes, the pools have {pooled}")]
+    Minted {
+        /// The stakes that were minted for.
+        minted: usize,
+        /// The stakes of all pools.
+        pooled: usize,
     },
     /// A sum does not fit.
     #[error(transparent)]
@@ -124,6 +142,62 @@ pub(crate) fn check(ledger: &Ledger) -> Result<(), Imbalance> {
             let (service, counted) = (service.name.clone(), service.exposure);
             return Err(Imbalance::Exposure { service, counted, stakes });
         }
+    }
+    Ok(())
+}
+
+pub(crate) fn check_receipts(ledger: &Ledger, receipts: &Receipts) -> Result<(), Imbalance> {
+    for (name, pool) in receipts.pools() {
+        let wrong = |what| Imbalance::Pool { pool: name.clone(), what };
+        check_pool(pool).map_err(wrong)?;
+        for (outpoint, pooled) in pool.stakes() {
+            let stake = &ledger.stakes[ledger.stake_id(outpoint)?];
+            let minted = stake.pool.map(|pool| receipts.name(pool)) == Some(name);
+            let slashed = stake.status == StakeStatus::Slashed;
+            let agrees = match pooled.status {
+                PooledStatus::Live => !slashed && pooled.value == stake.value,
+                PooledStatus::Slashed => slashed,
+                PooledStatus::Ended => stake.status != StakeStatus::Active,
+            };
+            if !minted || !agrees {
+                return Err(wrong("a stake is not what the books say it is"));
+            }
+        }
+    }
+    let minted = ledger.stakes.iter().filter(|stake| stake.pool.is_some()).count();
+    let pooled = receipts.pools().map(|(_, pool)| pool.stakes().len()).sum::<usize>();
+    if minted != pooled {
+        return Err(Imbalance::Minted { minted, pooled });
+    }
+    for (name, _, _) in receipts.lrt_pools() {
+        let (lrt, pool) = receipts.lrt_pool(name)?;
+        let wrong = |what| Imbalance::Pool { pool: name.clone(), what };
+        if pool.balance(lrt.account()) < lrt.assets() {
+            return Err(wrong("the account beneath has less than is counted"));
+        }
+        if lrt.holders().map(|(_, shares)| shares).sum::<u128>() != lrt.supply() {
+            return Err(wrong("the holders' shares are not the supply"));
+        }
+    }
+    Ok(())
+}
+
+fn check_pool(pool: &Pool) -> Result<(), &'static str> {
+    let flows = pool.flows();
+    let (assets, queued) = (pool.assets().to_sat().into(), pool.queue().total().to_sat().into());
+    if flows.minted + flows.rewards != [assets, queued, flows.lost, flows.paid].iter().sum::<u128>() {
+        return Err("minted and earned is not held, queued, lost and paid");
+    }
+    if pool.holders().map(|(_, shares)| shares).sum::<u128>() != pool.supply() {
+        return Err("the holders' shares are not the supply");
+    }
+    let claims: u64 = pool.queue().iter().map(|(_, exit)| exit.claim.to_sat()).sum();
+    if claims != pool.queue().total().to_sat() {
+        return Err("the exits' claims are not the queue");
+    }
+    let staked: u64 = pool.stakes().map(|(_, stake)| stake.value.to_sat()).sum();
+    if staked + pool.cash().to_sat() != pool.backing().reserves.to_sat() {
+        return Err("stakes and cash are not the reserves");
     }
     Ok(())
 }

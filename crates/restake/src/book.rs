@@ -12,10 +12,14 @@ use crate::audit::{self, Imbalance};
 use crate::event::{Entry, Event};
 use crate::exposure::{Exposure, Loss};
 use crate::ledger::Ledger;
+use crate::lrt::LrtPool;
+use crate::pool::Pool;
+use crate::receipts::Receipts;
 use crate::registry::ServiceTerms;
 use crate::rewards::Rewards;
+use crate::risk::RiskReport;
 use crate::stake::{End, StakeStatus};
-use crate::units::{Denomination, PartsPerMillion, ServiceId};
+use crate::units::{Denomination, PartsPerMillion, PoolId, ServiceId};
 
 /// The books of one operator: what the entries of its journal make, and nothing else.
 ///
@@ -25,6 +29,7 @@ pub struct Book {
     height: Height,
     entries: u64,
     ledger: Ledger,
+    receipts: Receipts,
 }
 
 /// A registered service.
@@ -106,7 +111,7 @@ impl Book {
     }
 
     fn change(&mut self, height: Height, event: &Event) -> Result<(), BookError> {
-        let ledger = &mut self.ledger;
+        let (ledger, receipts) = (&mut self.ledger, &mut self.receipts);
         match event {
             Event::RegisterService { service, terms } => ledger.registry.register_service(service, terms),
             Event::RegisterProvider { service, provider, commission } => {
@@ -119,9 +124,38 @@ impl Book {
             }
             Event::Claim { stake, service } => ledger.claim(stake, service),
             Event::ClaimCommission { service, provider } => ledger.claim_commission(service, provider),
-            Event::EndStake { stake, end } => ledger.end(stake, *end, height),
-            Event::Slash { provider } => ledger.slash(provider, height),
+            Event::EndStake { stake, end } => self.end_stake(stake, *end, height),
+            Event::Slash { provider } => self.slash(provider, height),
+            Event::Mint { pool, holder, stake } => receipts.mint(ledger, pool, holder, stake),
+            Event::ReturnStake { stake, returned } => receipts.take_back(ledger, stake, *returned, height),
+            Event::ChooseService { service, .. } => {
+                ledger.registry.service(service)?;
+                receipts.change(event, height)
+            }
+            _ => receipts.change(event, height),
         }
+    }
+
+    fn end_stake(&mut self, outpoint: &OutPoint, end: End, height: Height) -> Result<(), BookError> {
+        let change = self.ledger.end(outpoint, end, height)?;
+        if end == End::Spent {
+            self.receipts.lose_sight(&self.ledger, outpoint)?;
+        }
+        self.ledger.make(change);
+        Ok(())
+    }
+
+    /// One transition for every book: the services that counted the stakes, the pools that stand on them, the exits that wait.
+    fn slash(&mut self, provider: &XOnlyPublicKey, height: Height) -> Result<(), BookError> {
+        self.ledger.registry.not_slashed(provider)?;
+        let losses = self.ledger.losses(provider, height);
+        let change = self.ledger.slashing(&losses)?;
+        let pools = self.receipts.slashed(&self.ledger, &losses)?;
+        let provider = self.ledger.registry.intern(provider)?;
+        self.ledger.registry.providers[provider].slashed = Some(height);
+        self.ledger.make(change);
+        self.receipts.replace(pools);
+        Ok(())
     }
 
     /// The height of the last entry.
@@ -269,7 +303,61 @@ impl Book {
 
     /// What a slashing of the provider would take from which stakes, at the height of the last entry.
     pub fn losses(&self, provider: &XOnlyPublicKey) -> Vec<Loss> {
-        self.ledger.losses(provider, self.height)
+        self.ledger.losses(provider, self.height).into_iter().map(|(_, loss)| loss).collect()
+    }
+
+    /// The pools over stakes, by name.
+    pub fn pools(&self) -> impl Iterator<Item = (&PoolId, &Pool)> {
+        self.receipts.pools()
+    }
+
+    /// A pool over stakes.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownPool`].
+    pub fn pool(&self, name: &PoolId) -> Result<&Pool, BookError> {
+        self.receipts.pool(name)
+    }
+
+    /// The pools over receipts, by name, each with the name of the pool beneath.
+    pub fn lrt_pools(&self) -> impl Iterator<Item = (&PoolId, &PoolId, &LrtPool)> {
+        self.receipts.lrt_pools()
+    }
+
+    /// A pool over receipts, and the pool beneath.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownPool`].
+    pub fn lrt_pool(&self, name: &PoolId) -> Result<(&LrtPool, &Pool), BookError> {
+        self.receipts.lrt_pool(name)
+    }
+
+    /// The pool that has minted receipts for a stake.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownStake`].
+    pub fn minted_in(&self, outpoint: &OutPoint) -> Result<Option<&PoolId>, BookError> {
+        let pool = self.ledger.stakes[self.ledger.stake_id(outpoint)?].pool;
+        Ok(pool.map(|pool| self.receipts.name(pool)))
+    }
+
+    /// A pool's price, backing, queue and possible losses, at `height` or at that of the last entry if it is above.
+    ///
+    /// `market` is what the market pays for what opened at one satoshi, in millionths of a satoshi.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownPool`], [`BookError::Risk`].
+    pub fn risk(
+        &self,
+        pool: &PoolId,
+        height: Height,
+        market: Option<PartsPerMillion>,
+    ) -> Result<RiskReport, BookError> {
+        self.receipts.risk(&self.ledger, pool, height.max(self.height), market)
     }
 
     /// Adds everything up anew, in a time that grows with the number of stakes.
@@ -278,6 +366,7 @@ impl Book {
     ///
     /// [`Imbalance`] if a sum that is kept is not the sum over its parts.
     pub fn check(&self) -> Result<(), Imbalance> {
-        audit::check(&self.ledger)
+        audit::check(&self.ledger)?;
+        audit::check_receipts(&self.ledger, &self.receipts)
     }
 }

@@ -2,7 +2,9 @@ use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
 use tapstake_crypto::pop::Account;
 use tapstake_params::{Height, SlashingRate, Timelock};
 
-use crate::{Denomination, PartsPerMillion, ServiceId, StakeStatus};
+use crate::{
+    Denomination, HolderId, LrtError, PartsPerMillion, PoolError, PoolId, RiskError, ServiceId, StakeStatus,
+};
 
 /// Why an entry is refused. A refused entry has changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -203,6 +205,74 @@ pub enum BookError {
         /// The provider.
         provider: XOnlyPublicKey,
     },
+    /// The name is a pool's already, over stakes or over receipts.
+    #[error("pool {0} is open already")]
+    PoolExists(PoolId),
+    /// No such pool.
+    #[error("pool {0} is not open")]
+    UnknownPool(PoolId),
+    /// The pool refuses.
+    #[error("pool {pool}: {error}")]
+    Pool {
+        /// The pool.
+        pool: PoolId,
+        /// Why.
+        error: PoolError,
+    },
+    /// The pool over receipts refuses.
+    #[error("pool {pool}: {error}")]
+    Lrt {
+        /// The pool.
+        pool: PoolId,
+        /// Why.
+        error: LrtError,
+    },
+    /// No report on the pool.
+    #[error("pool {pool}: {error}")]
+    Risk {
+        /// The pool.
+        pool: PoolId,
+        /// Why.
+        error: RiskError,
+    },
+    /// Receipts are minted once for an outpoint, whichever the pool.
+    #[error("stake {outpoint} has been minted for before, in pool {pool}")]
+    Minted {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The pool.
+        pool: PoolId,
+    },
+    /// No receipts were minted for the stake.
+    #[error("no pool has minted for stake {0}")]
+    NotMinted(OutPoint),
+    /// Exits would leave before the stake that backs them stops being slashable.
+    #[error(
+        "exits of pool {pool} wait for {actual} blocks, stake {outpoint} is slashable for {asked} after its end"
+    )]
+    PoolUnbonding {
+        /// The pool.
+        pool: PoolId,
+        /// The blocks for which its exits wait.
+        actual: Timelock,
+        /// The stake.
+        outpoint: OutPoint,
+        /// The stake's unbonding time.
+        asked: Timelock,
+    },
+    /// What can still be slashed is not cash.
+    #[error("stake {outpoint} is {status}: at height {height} it is not back")]
+    StillSlashable {
+        /// The stake.
+        outpoint: OutPoint,
+        /// Its status.
+        status: StakeStatus,
+        /// The entry's height.
+        height: Height,
+    },
+    /// Names that begin with `lrt:` are those of pools over receipts, which move their shares themselves.
+    #[error("{0} is the account of a pool")]
+    ReservedHolder(HolderId),
     /// A number does not fit.
     #[error("{0} does not fit")]
     Overflow(&'static str),

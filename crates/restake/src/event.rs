@@ -2,16 +2,17 @@
 
 use alloc::boxed::Box;
 
-use bitcoin::{OutPoint, XOnlyPublicKey};
+use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
 use serde::{Deserialize, Serialize};
-use tapstake_params::Height;
+use tapstake_params::{Height, Timelock};
 use tapstake_verifier::VerifiedStake;
 use tapstake_verifier::equivocation::VerifiedEquivocation;
 
 use crate::allocation::Allocation;
+use crate::queue::ExitId;
 use crate::registry::ServiceTerms;
 use crate::stake::{AdmittedStake, End};
-use crate::units::{Denomination, PartsPerMillion, ServiceId};
+use crate::units::{Denomination, HolderId, PartsPerMillion, PoolId, ServiceId};
 
 /// An event and the Bitcoin height at which it takes effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +99,152 @@ pub enum Event {
     Slash {
         /// The provider.
         provider: XOnlyPublicKey,
+    },
+    /// A pool over stakes opens.
+    OpenPool {
+        /// Its name.
+        pool: PoolId,
+        /// The blocks for which an exit waits: at least as many as any of its stakes takes to unbond.
+        unbonding_time: Timelock,
+    },
+    /// Receipts are minted for an active stake, at its whole value.
+    Mint {
+        /// The pool.
+        pool: PoolId,
+        /// Who gets the shares.
+        holder: HolderId,
+        /// The stake.
+        stake: OutPoint,
+    },
+    /// Shares of a pool change hands.
+    Transfer {
+        /// The pool.
+        pool: PoolId,
+        /// Who gives them.
+        from: HolderId,
+        /// Who gets them.
+        to: HolderId,
+        /// The shares.
+        #[serde(with = "crate::units::decimal")]
+        shares: u128,
+    },
+    /// Bitcoin comes into a pool for all of its shares.
+    PoolReward {
+        /// The pool.
+        pool: PoolId,
+        /// How much, in satoshi.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
+        amount: Amount,
+    },
+    /// A holder gives up shares and waits for what they are worth.
+    RequestExit {
+        /// The pool.
+        pool: PoolId,
+        /// The holder.
+        holder: HolderId,
+        /// The shares.
+        #[serde(with = "crate::units::decimal")]
+        shares: u128,
+    },
+    /// A holder gives up the shares that a certain amount takes and waits for it.
+    RequestWithdrawal {
+        /// The pool.
+        pool: PoolId,
+        /// The holder.
+        holder: HolderId,
+        /// The amount, in satoshi.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
+        amount: Amount,
+    },
+    /// An exit whose unbonding has ended is paid.
+    FinaliseExit {
+        /// The pool.
+        pool: PoolId,
+        /// The exit.
+        exit: ExitId,
+    },
+    /// A stake that has ended, or what a slashing has left of it, comes back to its pool as cash.
+    ReturnStake {
+        /// The stake.
+        stake: OutPoint,
+        /// What came back, in satoshi.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
+        returned: Amount,
+    },
+    /// Cash for what a pool misses.
+    MakeGood {
+        /// The pool.
+        pool: PoolId,
+        /// How much, in satoshi.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
+        amount: Amount,
+    },
+    /// A pool over another pool's shares opens.
+    OpenLrt {
+        /// Its name.
+        pool: PoolId,
+        /// The pool beneath.
+        over: PoolId,
+        /// How much its services count at most, all together, of what it holds.
+        leverage_limit: PartsPerMillion,
+    },
+    /// A pool over receipts chooses a service, or another part for it.
+    ChooseService {
+        /// The pool.
+        pool: PoolId,
+        /// The service.
+        service: ServiceId,
+        /// The part of its deposits that the service counts.
+        part: PartsPerMillion,
+    },
+    /// A pool over receipts leaves a service.
+    LeaveService {
+        /// The pool.
+        pool: PoolId,
+        /// The service.
+        service: ServiceId,
+    },
+    /// A holder's shares of the pool beneath go into a pool over receipts.
+    LrtDeposit {
+        /// The pool over receipts.
+        pool: PoolId,
+        /// The holder.
+        holder: HolderId,
+        /// Shares of the pool beneath.
+        #[serde(with = "crate::units::decimal")]
+        shares: u128,
+    },
+    /// A holder gives up shares of a pool over receipts for shares of the pool beneath.
+    LrtRedeem {
+        /// The pool over receipts.
+        pool: PoolId,
+        /// The holder.
+        holder: HolderId,
+        /// Shares of the pool over receipts.
+        #[serde(with = "crate::units::decimal")]
+        shares: u128,
+    },
+    /// Shares of a pool over receipts change hands.
+    LrtTransfer {
+        /// The pool over receipts.
+        pool: PoolId,
+        /// Who gives them.
+        from: HolderId,
+        /// Who gets them.
+        to: HolderId,
+        /// The shares.
+        #[serde(with = "crate::units::decimal")]
+        shares: u128,
+    },
+    /// Shares of the pool beneath come into a pool over receipts for all of its shares.
+    LrtReward {
+        /// The pool over receipts.
+        pool: PoolId,
+        /// Who gives them.
+        from: HolderId,
+        /// Shares of the pool beneath.
+        #[serde(with = "crate::units::decimal")]
+        shares: u128,
     },
 }
 

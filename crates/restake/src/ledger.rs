@@ -39,8 +39,10 @@ pub(crate) struct Stake {
     pub(crate) owner: u32,
     pub(crate) providers: Box<[u32]>,
     pub(crate) expires_at: Height,
-    unbonding_time: Timelock,
+    pub(crate) unbonding_time: Timelock,
     pub(crate) status: StakeStatus,
+    /// The pool that has minted receipts for it: one, once.
+    pub(crate) pool: Option<u32>,
     pub(crate) positions: Vec<Position>,
 }
 
@@ -53,7 +55,7 @@ pub(crate) struct Owner {
 
 /// A transition worked out and not yet made.
 #[derive(Default)]
-struct Change {
+pub(crate) struct Change {
     stakes: Vec<(u32, Vec<Position>, StakeStatus)>,
     staked: BTreeMap<u32, u64>,
     exposures: BTreeMap<u32, Exposure>,
@@ -64,7 +66,7 @@ impl Stake {
         self.loss.max(self.loss_in_unbonding)
     }
 
-    fn require_active(&self) -> Result<(), BookError> {
+    pub(crate) fn require_active(&self) -> Result<(), BookError> {
         match self.status {
             StakeStatus::Active => Ok(()),
             status => Err(BookError::StakeEnded { outpoint: self.outpoint, status }),
@@ -131,6 +133,7 @@ impl Ledger {
             expires_at,
             unbonding_time: data.unbonding_time,
             status: StakeStatus::Active,
+            pool: None,
             positions: Vec::new(),
         });
         Ok(())
@@ -295,7 +298,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn make(&mut self, change: Change) {
+    pub(crate) fn make(&mut self, change: Change) {
         for (stake, positions, status) in change.stakes {
             let row = &mut self.stakes[stake];
             if status != StakeStatus::Active {
@@ -394,7 +397,8 @@ impl Ledger {
         Ok(())
     }
 
-    pub(crate) fn end(&mut self, outpoint: &OutPoint, end: End, height: Height) -> Result<(), BookError> {
+    /// The end of a stake, to be made.
+    pub(crate) fn end(&self, outpoint: &OutPoint, end: End, height: Height) -> Result<Change, BookError> {
         let stake = self.stake_id(outpoint)?;
         let row = &self.stakes[stake];
         row.require_active()?;
@@ -409,8 +413,7 @@ impl Ledger {
         };
         let mut change = Change::default();
         self.plan(&mut change, stake, self.retired(stake)?, status, None)?;
-        self.make(change);
-        Ok(())
+        Ok(change)
     }
 
     /// The stake's positions, all settled and counting for nothing.
@@ -425,29 +428,24 @@ impl Ledger {
     }
 
     /// What a slashing of the provider at this height takes from which stakes.
-    pub(crate) fn losses(&self, provider: &XOnlyPublicKey, height: Height) -> Vec<Loss> {
+    pub(crate) fn losses(&self, provider: &XOnlyPublicKey, height: Height) -> Vec<(u32, Loss)> {
         let Some(provider) = self.registry.provider(provider) else { return Vec::new() };
-        let stakes = self.registry.providers[provider].stakes.iter().map(|stake| &self.stakes[*stake]);
-        let losses = stakes.filter_map(|stake| Some((stake, stake.loss_at(height)?)));
-        losses.map(|(stake, amount)| Loss { outpoint: stake.outpoint, amount }).collect()
+        let stakes = self.registry.providers[provider].stakes.iter();
+        let losses = stakes.filter_map(|id| {
+            let stake = &self.stakes[*id];
+            Some((*id, Loss { outpoint: stake.outpoint, amount: stake.loss_at(height)? }))
+        });
+        losses.collect()
     }
 
-    /// Slashes every stake of the provider that still can be, for all services at once.
-    pub(crate) fn slash(&mut self, provider: &XOnlyPublicKey, height: Height) -> Result<(), BookError> {
-        self.registry.not_slashed(provider)?;
+    /// The slashing of these stakes for all services at once, to be made.
+    pub(crate) fn slashing(&self, losses: &[(u32, Loss)]) -> Result<Change, BookError> {
         let mut change = Change::default();
-        if let Some(known) = self.registry.provider(provider) {
-            for stake in &self.registry.providers[known].stakes {
-                if let Some(loss) = self.stakes[*stake].loss_at(height) {
-                    let positions = self.retired(*stake)?;
-                    self.plan(&mut change, *stake, positions, StakeStatus::Slashed, Some(loss))?;
-                }
-            }
+        for (stake, loss) in losses {
+            let positions = self.retired(*stake)?;
+            self.plan(&mut change, *stake, positions, StakeStatus::Slashed, Some(loss.amount))?;
         }
-        let provider = self.registry.intern(provider)?;
-        self.registry.providers[provider].slashed = Some(height);
-        self.make(change);
-        Ok(())
+        Ok(change)
     }
 
     pub(crate) fn exposure(&self, outpoint: &OutPoint) -> Result<StakeExposure, BookError> {

@@ -16,6 +16,7 @@ mod ledger;
 mod lrt;
 mod pool;
 mod queue;
+mod receipts;
 mod registry;
 mod rewards;
 mod risk;
