@@ -36,10 +36,17 @@ fn raw(bits: u32) -> impl Strategy<Value = Raw> {
         .prop_map(|(kind, who, pick, size, part)| Raw { kind, who, pick, size, part })
 }
 
-/// From a satoshi to a thousand bitcoin, or a few satoshi only, where every rounding counts.
+/// From a satoshi to a thousand bitcoin; or a few satoshi only, where every rounding counts; or nothing but deposits, exits
+/// and slashes of everything.
 fn histories() -> impl Strategy<Value = Vec<Raw>> {
     let of = |bits| proptest::collection::vec(raw(bits), OPERATIONS..OPERATIONS + 200);
-    prop_oneof![of(37), of(5)]
+    let slashes = of(9).prop_map(|mut history| {
+        for raw in history.iter_mut().filter(|raw| matches!(raw.kind, 40..52 | 85..96)) {
+            (raw.kind, raw.part) = if raw.part < 50 { (85, 1_000) } else { (0, raw.part) };
+        }
+        history
+    });
+    prop_oneof![2 => of(37), 1 => of(5), 1 => slashes]
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,10 +109,10 @@ impl World {
                 Op::Finalise(waiting.get(raw.pick % (waiting.len() + 1)).copied().unwrap_or(ExitId(raw.size)))
             }
             85..89 if !live.is_empty() => {
-                let count = 1 + raw.who % 3;
+                // Mostly a small part of a few stakes, at times the whole of all.
+                let all = raw.part > 980;
+                let (count, part) = if all { (live.len(), 1_000) } else { (1 + raw.who % 3, raw.part / 9) };
                 let picks = (0..count).map(|n| live[(raw.pick % live.len() + n) % live.len()]);
-                // Mostly a small part, at times the whole.
-                let part = if raw.part > 980 { 1_000 } else { raw.part / 9 };
                 Op::Slash(picks.map(|(outpoint, stake)| (*outpoint, amount_of(stake.value, part))).collect())
             }
             85..89 => Op::Slash(vec![(any_stake(self.stakes), sat(raw.size))]),
@@ -161,7 +168,7 @@ fn sum(amounts: impl Iterator<Item = Amount>) -> u128 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn every_satoshi_and_every_share_is_somewhere(history in histories()) {
@@ -413,7 +420,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn receipts_over_receipts_keep_the_same_laws(

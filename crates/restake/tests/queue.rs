@@ -112,6 +112,23 @@ fn losses_of_exits_add_up_with_the_remainder_at_the_last() {
 }
 
 #[test]
+fn what_the_rounding_of_losses_leaves_to_an_exit_is_no_more_than_its_shares_are_worth() {
+    let mut pool = three();
+    let sat_of_shares = pool.shares_floor(sat(1)).unwrap();
+    let first = pool.request_exit(&holder("ann"), sat_of_shares, at(1)).unwrap();
+    let last = pool.request_exit(&holder("ann"), sat_of_shares, at(1)).unwrap();
+    // Half a satoshi each, which is one for both: the remainder of the loss is with the last.
+    pool.slash(&[(outpoint(0), sat(1_000)), (outpoint(1), sat(500))]).unwrap();
+    let claim = |pool: &Pool, id| pool.queue().get(id).unwrap().claim.to_sat();
+    assert_eq!((claim(&pool, first), claim(&pool, last)), (1, 0));
+    // What was a satoshi is worth less than one now, so the pool keeps it.
+    let assets = pool.assets();
+    assert_eq!(pool.finalise_exit(first, at(101)).unwrap().paid, sat(0));
+    assert_eq!(pool.assets(), assets + sat(1));
+    assert_eq!(pool.finalise_exit(last, at(101)).unwrap().paid, sat(0));
+}
+
+#[test]
 fn slashes_give_the_same_books_in_any_order_one_by_one_or_together() {
     let mut start = pool();
     for n in 0..4 {
