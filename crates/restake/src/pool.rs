@@ -199,6 +199,27 @@ struct Run {
 }
 
 /// A pool of stakes and the series of receipts over it.
+///
+/// ```
+/// use bitcoin::{Amount, OutPoint};
+/// use tapstake_params::{Height, Timelock};
+/// use tapstake_restake::{HolderId, Pool};
+///
+/// let (ann, bob) = (HolderId::new("ann")?, HolderId::new("bob")?);
+/// let mut pool = Pool::new(Timelock::new(1_008)?);
+/// let stake = OutPoint::null();
+/// let shares = pool.mint(&ann, stake, Amount::from_sat(100_000_000))?;
+/// pool.transfer(&ann, &bob, shares / 4)?;
+/// let exit = pool.request_exit(&bob, shares / 4, Height::new(900_000))?;
+///
+/// // Who asked to leave before a slashing bears it like everybody else.
+/// let loss = pool.slash(&[(stake, Amount::from_sat(1_000_000))])?;
+/// assert_eq!((loss.shares.to_sat(), loss.queue.to_sat()), (750_000, 250_000));
+/// pool.end_stake(stake, Amount::from_sat(99_000_000))?;
+/// let paid = pool.finalise_exit(exit, Height::new(901_008))?;
+/// assert_eq!(paid.paid, Amount::from_sat(24_750_000));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
     shares: Shares,

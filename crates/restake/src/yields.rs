@@ -133,6 +133,33 @@ pub enum Compounding {
 }
 
 /// The question.
+///
+/// One bitcoin at 6 % and two more services at 2 % each, for a year, with a bitcoin at 42,000 dollars:
+///
+/// ```
+/// use bitcoin::Amount;
+/// use tapstake_restake::{
+///     Compounding, Denomination, PartsPerMillion, Price, RewardRate, ServiceId, ServiceYield, YieldTerms,
+/// };
+///
+/// let service = |name: &str, rate: &str| -> Result<_, Box<dyn std::error::Error>> {
+///     let rate = RewardRate::OfStake(rate.parse()?);
+///     Ok(ServiceYield { service: ServiceId::new(name)?, rate, commission: PartsPerMillion::ZERO })
+/// };
+/// let report = YieldTerms {
+///     stake: Amount::ONE_BTC,
+///     slashable: Amount::from_sat(100_000),
+///     months: 12,
+///     compounding: Compounding::None,
+///     services: vec![service("chain", "6%")?, service("oracle", "2%")?, service("bridge", "2%")?],
+///     prices: vec![Price { denomination: Denomination::new("cent")?, per_bitcoin: 4_200_000 }],
+/// }
+/// .report()?;
+/// assert_eq!(report.apr.to_string(), "10%");
+/// assert_eq!(report.slashable, Amount::from_sat(100_000));
+/// assert_eq!(report.values[0].earned, 420_000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct YieldTerms {
