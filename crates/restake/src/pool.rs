@@ -5,190 +5,20 @@
 //! never falls but by slashing; what goes missing otherwise, such as a stake that its staker withdrew, shows in the
 //! [`Backing`] and stops all minting until it is made good.
 
+mod data;
+mod error;
+
 use alloc::collections::BTreeMap;
 
 use bitcoin::{Amount, OutPoint};
-use serde::Serialize;
 use tapstake_params::{Height, Timelock};
 
 use crate::queue::{Exit, ExitId, ExitQueue};
 use crate::shares::{ShareError, Shares, VIRTUAL_SHARES};
 use crate::units::{HolderId, PartsPerMillion};
 
-/// Why a pool refuses. It has not changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PoolError {
-    /// The shares do not move.
-    #[error(transparent)]
-    Shares(#[from] ShareError),
-    /// Every satoshi of the pool was slashed.
-    #[error("the pool has lost everything and is frozen")]
-    Frozen,
-    /// One receipt per outpoint, for ever.
-    #[error("stake {0} has been minted for before")]
-    AlreadyMinted(OutPoint),
-    /// The pool would owe more than it has.
-    #[error(
-        "after the mint the pool would owe {} sat and have {} sat: make good what is missing first",
-        after.issued.to_sat(), after.reserves.to_sat()
-    )]
-    Unbacked {
-        /// What the mint would lead to.
-        after: Backing,
-    },
-    /// More than all bitcoin.
-    #[error("{} sat more is more than there is", amount.to_sat())]
-    TooMuch {
-        /// What would come in.
-        amount: Amount,
-    },
-    /// A reward while nobody holds a share: hold it until somebody does.
-    #[error("nobody holds a share that could earn a reward")]
-    NoHolders,
-    /// The stake is not in this pool.
-    #[error("stake {0} is not in the pool")]
-    UnknownStake(OutPoint),
-    /// The stake has left the pool: there is nothing to slash and nothing to end.
-    #[error("stake {0} has left the pool")]
-    StakeEnded(OutPoint),
-    /// A UTXO is slashed once.
-    #[error("stake {0} is slashed already")]
-    AlreadySlashed(OutPoint),
-    /// More than the stake.
-    #[error("{} sat are more than the {} sat of stake {outpoint}", amount.to_sat(), value.to_sat())]
-    AboveStake {
-        /// The stake.
-        outpoint: OutPoint,
-        /// What would be lost or brought back.
-        amount: Amount,
-        /// What the stake has.
-        value: Amount,
-    },
-    /// Somebody would be left with shares of nothing.
-    #[error("{} sat would leave nothing to the other shares", amount.to_sat())]
-    LeavesNothing {
-        /// What would leave.
-        amount: Amount,
-    },
-    /// No such exit, or it was paid.
-    #[error("exit {0} does not wait")]
-    UnknownExit(ExitId),
-    /// The exit's unbonding has not ended.
-    #[error("exit {id} is unbonding up to height {matures_at}, it is {height}")]
-    Unbonding {
-        /// The exit.
-        id: ExitId,
-        /// The first height at which it may be paid.
-        matures_at: Height,
-        /// The height at which it was to be paid.
-        height: Height,
-    },
-    /// The exit cannot be paid yet.
-    #[error("{} sat are due and the pool has {} sat in cash: end a stake first", due.to_sat(), cash.to_sat())]
-    NotEnoughCash {
-        /// What is due.
-        due: Amount,
-        /// What is there.
-        cash: Amount,
-    },
-    /// More than is missing.
-    #[error("{} sat are more than the {} sat that are missing", amount.to_sat(), missing.to_sat())]
-    NotMissing {
-        /// What would come in.
-        amount: Amount,
-        /// What is missing.
-        missing: Amount,
-    },
-}
-
-/// Where a stake of a pool is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PooledStatus {
-    /// It backs the pool.
-    Live,
-    /// It was slashed; what was left of it backs the pool.
-    Slashed,
-    /// It has left. It stays known, since nothing is minted for it again.
-    Ended,
-}
-
-/// A stake of a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct PooledStake {
-    /// What it contributes to the reserves, in satoshi.
-    #[serde(with = "bitcoin::amount::serde::as_sat")]
-    pub value: Amount,
-    /// Where it is in its life.
-    pub status: PooledStatus,
-}
-
-/// What a pool has against what it owes, in satoshi.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Backing {
-    /// Stakes that live, and cash.
-    #[serde(with = "bitcoin::amount::serde::as_sat")]
-    pub reserves: Amount,
-    /// The value of the shares, and the exits that wait.
-    #[serde(with = "bitcoin::amount::serde::as_sat")]
-    pub issued: Amount,
-}
-
-impl Backing {
-    /// What is missing.
-    pub fn missing(&self) -> Amount {
-        self.issued.checked_sub(self.reserves).unwrap_or(Amount::ZERO)
-    }
-
-    /// Reserves over receipts, rounded down. `None` while nothing is issued.
-    pub fn ratio_floor(&self) -> Option<PartsPerMillion> {
-        PartsPerMillion::ratio_floor(self.reserves.to_sat().into(), self.issued.to_sat().into())
-    }
-}
-
-/// Everything that ever went through a pool, in satoshi.
-///
-/// Always `minted + rewards = assets + queued + lost + paid`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Flows {
-    /// Stakes that receipts were minted for.
-    #[serde(with = "crate::units::decimal")]
-    pub minted: u128,
-    /// Rewards.
-    #[serde(with = "crate::units::decimal")]
-    pub rewards: u128,
-    /// Slashed.
-    #[serde(with = "crate::units::decimal")]
-    pub lost: u128,
-    /// Paid to exits.
-    #[serde(with = "crate::units::decimal")]
-    pub paid: u128,
-}
-
-/// What a slashing took, and from whom: the parts are the whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct PoolLoss {
-    /// From the shares.
-    #[serde(with = "bitcoin::amount::serde::as_sat")]
-    pub shares: Amount,
-    /// From the exits that wait.
-    #[serde(with = "bitcoin::amount::serde::as_sat")]
-    pub queue: Amount,
-}
-
-/// An exit that was paid.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PaidExit {
-    /// To whom.
-    pub holder: HolderId,
-    /// What was worth so much at the request, in satoshi.
-    #[serde(with = "bitcoin::amount::serde::as_sat")]
-    pub quoted: Amount,
-    /// What was paid, in satoshi.
-    #[serde(with = "bitcoin::amount::serde::as_sat")]
-    pub paid: Amount,
-}
+pub use data::{Backing, Flows, PaidExit, PoolLoss, PooledStake, PooledStatus};
+pub use error::PoolError;
 
 /// Slashes with nothing between them that changes what they divide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

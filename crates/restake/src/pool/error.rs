@@ -1,0 +1,93 @@
+use bitcoin::{Amount, OutPoint};
+use tapstake_params::Height;
+
+use super::Backing;
+use crate::queue::ExitId;
+use crate::shares::ShareError;
+
+/// Why a pool refuses. It has not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// The shares do not move.
+    #[error(transparent)]
+    Shares(#[from] ShareError),
+    /// Every satoshi of the pool was slashed.
+    #[error("the pool has lost everything and is frozen")]
+    Frozen,
+    /// One receipt per outpoint, for ever.
+    #[error("stake {0} has been minted for before")]
+    AlreadyMinted(OutPoint),
+    /// The pool would owe more than it has.
+    #[error(
+        "after the mint the pool would owe {} sat and have {} sat: make good what is missing first",
+        after.issued.to_sat(), after.reserves.to_sat()
+    )]
+    Unbacked {
+        /// What the mint would lead to.
+        after: Backing,
+    },
+    /// More than all bitcoin.
+    #[error("{} sat more is more than there is", amount.to_sat())]
+    TooMuch {
+        /// What would come in.
+        amount: Amount,
+    },
+    /// A reward while nobody holds a share: hold it until somebody does.
+    #[error("nobody holds a share that could earn a reward")]
+    NoHolders,
+    /// The stake is not in this pool.
+    #[error("stake {0} is not in the pool")]
+    UnknownStake(OutPoint),
+    /// The stake has left the pool: there is nothing to slash and nothing to end.
+    #[error("stake {0} has left the pool")]
+    StakeEnded(OutPoint),
+    /// A UTXO is slashed once.
+    #[error("stake {0} is slashed already")]
+    AlreadySlashed(OutPoint),
+    /// More than the stake.
+    #[error("{} sat are more than the {} sat of stake {outpoint}", amount.to_sat(), value.to_sat())]
+    AboveStake {
+        /// The stake.
+        outpoint: OutPoint,
+        /// What would be lost or brought back.
+        amount: Amount,
+        /// What the stake has.
+        value: Amount,
+    },
+    /// Somebody would be left with shares of nothing.
+    #[error("{} sat would leave nothing to the other shares", amount.to_sat())]
+    LeavesNothing {
+        /// What would leave.
+        amount: Amount,
+    },
+    /// No such exit, or it was paid.
+    #[error("exit {0} does not wait")]
+    UnknownExit(ExitId),
+    /// The exit's unbonding has not ended.
+    #[error("exit {id} is unbonding up to height {matures_at}, it is {height}")]
+    Unbonding {
+        /// The exit.
+        id: ExitId,
+        /// The first height at which it may be paid.
+        matures_at: Height,
+        /// The height at which it was to be paid.
+        height: Height,
+    },
+    /// The exit cannot be paid yet.
+    #[error("{} sat are due and the pool has {} sat in cash: end a stake first", due.to_sat(), cash.to_sat())]
+    NotEnoughCash {
+        /// What is due.
+        due: Amount,
+        /// What is there.
+        cash: Amount,
+    },
+    /// More than is missing.
+    #[error("{} sat are more than the {} sat that are missing", amount.to_sat(), missing.to_sat())]
+    NotMissing {
+        /// What would come in.
+        amount: Amount,
+        /// What is missing.
+        missing: Amount,
+    },
+}
