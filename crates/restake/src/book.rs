@@ -301,9 +301,9 @@ impl Book {
         owner.and_then(|owner| owner.paid.get(denomination)).copied().unwrap_or(0)
     }
 
-    /// What a slashing of the provider would take from which stakes, at the height of the last entry.
-    pub fn losses(&self, provider: &XOnlyPublicKey) -> Vec<Loss> {
-        self.ledger.losses(provider, self.height).into_iter().map(|(_, loss)| loss).collect()
+    /// What a slashing of the provider would take from which stakes, at `height` or at that of the last entry if it is above.
+    pub fn losses(&self, provider: &XOnlyPublicKey, height: Height) -> Vec<Loss> {
+        self.ledger.losses(provider, height.max(self.height)).into_iter().map(|(_, loss)| loss).collect()
     }
 
     /// The pools over stakes, by name.

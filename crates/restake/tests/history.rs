@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use support::*;
-use tapstake_params::Height;
+use tapstake_params::{Height, Timelock};
 use tapstake_restake::*;
 
 const SERVICES: [(&str, &str); 3] = [("a", "ua"), ("b", "ub"), ("c", "uc")];
@@ -27,8 +27,22 @@ enum Attempt {
     ClaimCommission { service: Index, provider: u8 },
     End { stake: u32, end: End },
     Slash { provider: u8 },
+    Mint { pool: Index, holder: Index, stake: u32 },
+    Transfer { pool: Index, from: Index, to: Index, shares: u128 },
+    Exit { pool: Index, holder: Index, shares: u128 },
+    Finalise { pool: Index, exit: u64 },
+    Return { stake: u32, returned: u64 },
+    PoolReward { pool: Index, amount: u64 },
+    MakeGood { pool: Index, amount: u64 },
+    LrtDeposit { holder: Index, shares: u128 },
+    LrtRedeem { holder: Index, shares: u128 },
     Wait { blocks: u32 },
     Late { stake: u32, service: Index },
+}
+
+/// A pool opens at a million shares a satoshi.
+fn shares() -> impl Strategy<Value = u128> {
+    prop_oneof![0..2_000_000u128, 0..1_000_000_000_000u128]
 }
 
 fn attempt() -> impl Strategy<Value = Attempt> {
@@ -50,6 +64,18 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         2 => (service.clone(), provider)
             .prop_map(|(service, provider)| Attempt::ClaimCommission { service, provider }),
         1 => (stake.clone(), any_end).prop_map(|(stake, end)| Attempt::End { stake, end }),
+        8 => (any::<Index>(), any::<Index>(), 0..STAKES)
+            .prop_map(|(pool, holder, stake)| Attempt::Mint { pool, holder, stake }),
+        3 => (any::<Index>(), any::<Index>(), any::<Index>(), shares())
+            .prop_map(|(pool, from, to, shares)| Attempt::Transfer { pool, from, to, shares }),
+        4 => (any::<Index>(), any::<Index>(), shares())
+            .prop_map(|(pool, holder, shares)| Attempt::Exit { pool, holder, shares }),
+        4 => (any::<Index>(), 0..40u64).prop_map(|(pool, exit)| Attempt::Finalise { pool, exit }),
+        4 => (0..STAKES, 0..1_000_000u64).prop_map(|(stake, returned)| Attempt::Return { stake, returned }),
+        2 => (any::<Index>(), 0..100_000u64).prop_map(|(pool, amount)| Attempt::PoolReward { pool, amount }),
+        1 => (any::<Index>(), 0..100_000u64).prop_map(|(pool, amount)| Attempt::MakeGood { pool, amount }),
+        2 => (any::<Index>(), shares()).prop_map(|(holder, shares)| Attempt::LrtDeposit { holder, shares }),
+        1 => (any::<Index>(), shares()).prop_map(|(holder, shares)| Attempt::LrtRedeem { holder, shares }),
         6 => (1u32..40).prop_map(|blocks| Attempt::Wait { blocks }),
         1 => (stake, service).prop_map(|(stake, service)| Attempt::Late { stake, service }),
     ]
@@ -64,6 +90,18 @@ fn history() -> impl Strategy<Value = Vec<Attempt>> {
         }
         all
     })
+}
+
+fn pool(name: &str) -> PoolId {
+    PoolId::new(name).unwrap()
+}
+
+fn pool_of(index: &Index) -> PoolId {
+    pool(["p", "q"][index.index(2)])
+}
+
+fn holder_of(index: &Index) -> HolderId {
+    HolderId::new(["alice", "bob", "carol"][index.index(3)]).unwrap()
 }
 
 fn event(attempt: &Attempt) -> Option<Event> {
@@ -84,6 +122,30 @@ fn event(attempt: &Attempt) -> Option<Event> {
         }
         Attempt::End { stake, end } => support::end(*stake, *end),
         Attempt::Slash { provider } => slash(*provider),
+        Attempt::Mint { pool, holder, stake } => {
+            Event::Mint { pool: pool_of(pool), holder: holder_of(holder), stake: outpoint(*stake) }
+        }
+        Attempt::Transfer { pool, from, to, shares } => {
+            let (from, to) = (holder_of(from), holder_of(to));
+            Event::Transfer { pool: pool_of(pool), from, to, shares: *shares }
+        }
+        Attempt::Exit { pool, holder, shares } => {
+            Event::RequestExit { pool: pool_of(pool), holder: holder_of(holder), shares: *shares }
+        }
+        Attempt::Finalise { pool, exit } => Event::FinaliseExit { pool: pool_of(pool), exit: ExitId(*exit) },
+        Attempt::Return { stake, returned } => {
+            Event::ReturnStake { stake: outpoint(*stake), returned: sat(*returned) }
+        }
+        Attempt::PoolReward { pool, amount } => {
+            Event::PoolReward { pool: pool_of(pool), amount: sat(*amount) }
+        }
+        Attempt::MakeGood { pool, amount } => Event::MakeGood { pool: pool_of(pool), amount: sat(*amount) },
+        Attempt::LrtDeposit { holder, shares } => {
+            Event::LrtDeposit { pool: pool("l"), holder: holder_of(holder), shares: *shares }
+        }
+        Attempt::LrtRedeem { holder, shares } => {
+            Event::LrtRedeem { pool: pool("l"), holder: holder_of(holder), shares: *shares }
+        }
         Attempt::Wait { .. } => return None,
     })
 }
@@ -95,6 +157,11 @@ fn opened() -> Vec<Entry> {
         // One of the providers serves nobody.
         entries.extend((0..PROVIDERS - 1).map(|n| opt_in(name, n, u32::from(n) * 77_777)));
     }
+    for name in ["p", "q"] {
+        entries.push(Event::OpenPool { pool: pool(name), unbonding_time: Timelock::new(120).unwrap() });
+    }
+    let (over, leverage_limit) = (pool("p"), PartsPerMillion::ONE);
+    entries.push(Event::OpenLrt { pool: pool("l"), over, leverage_limit });
     entries.into_iter().map(|event| Entry { height: Height::new(200), event }).collect()
 }
 
@@ -112,7 +179,7 @@ fn all_claimable(book: &Book, index: usize, stake: u32) -> u128 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 200, ..ProptestConfig::with_cases(16) })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::with_cases(16) })]
 
     #[test]
     fn books_balance_after_every_history(history in history()) {
@@ -143,7 +210,7 @@ proptest! {
                     if let Event::AdmitStake { stake } = &entry.event {
                         slashable.insert(stake.outpoint(), stake.slashable());
                     }
-                    journal.push(entry);
+                    journal.push(entry.clone());
                 }
                 Err(_) => prop_assert!(book == before, "a refused entry changed the book: {:?}", entry),
             }
@@ -162,14 +229,35 @@ proptest! {
                     }
                 }
             }
+            // At one height, slashings come in any order.
+            if let Attempt::Slash { provider: key } = attempt {
+                for other in 0..PROVIDERS {
+                    let (mut forth, mut back) = (before.clone(), before.clone());
+                    let [first, second] = [*key, other].map(|n| Entry { height: entry.height, event: slash(n) });
+                    let taken = (forth.apply(&first).is_ok(), forth.apply(&second).is_ok());
+                    if taken == (true, true) {
+                        back.apply(&second).unwrap();
+                        back.apply(&first).unwrap();
+                        prop_assert!(forth == back, "the order of two slashings counts");
+                    }
+                }
+            }
+            // The value of shares falls by slashings alone.
+            for (name, after) in book.pools() {
+                let was = before.pool(name).unwrap();
+                let slashed = after.flows().lost > was.flows().lost;
+                let shares = VIRTUAL_SHARES * VIRTUAL_SHARES;
+                let (was, is) = (was.value_floor(shares).unwrap(), after.value_floor(shares).unwrap());
+                prop_assert!(slashed || is >= was, "{entry:?} lowers the value of shares from {was} to {is}");
+            }
             // A slashing takes each UTXO once, and no more than its slashable part.
             if let Attempt::Slash { provider: key } = attempt {
-                for loss in before.losses(&provider(*key)) {
+                for loss in before.losses(&provider(*key), entry.height) {
                     prop_assert!(loss.amount <= slashable[&loss.outpoint]);
                     prop_assert_eq!(before.stake(&loss.outpoint).unwrap().status == StakeStatus::Slashed, false);
                     prop_assert_eq!(book.stake(&loss.outpoint).unwrap().status, StakeStatus::Slashed);
                 }
-                prop_assert!(book.losses(&provider(*key)).is_empty());
+                prop_assert!(book.losses(&provider(*key), entry.height).is_empty());
             }
         }
         book.check().unwrap();
