@@ -9,6 +9,7 @@ use tapstake_params::{
     BoundsError, DustError, JsonError, ParamsError, QuorumError, RateError, ScheduleError, TimelockError,
 };
 use tapstake_prover::ProveError;
+use tapstake_restake::YieldError;
 use tapstake_script::{FindError, OpReturnError, TermsError};
 use tapstake_signer::covenant::Refusal;
 use tapstake_tracker::TrackerError;
@@ -92,6 +93,7 @@ fn one(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
             ProveError::TimedOut { .. } => Some("confirmations"),
             _ => None,
         },
+        YieldError => yields,
         TrackerError => |error| match error {
             TrackerError::Chain(error) => chain(error),
             TrackerError::Delegation(error) => Some(error.rule()),
@@ -103,6 +105,17 @@ fn one(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         },
     }
     None
+}
+
+const fn yields(error: &YieldError) -> Option<&'static str> {
+    Some(match error {
+        YieldError::NoPrice { .. } | YieldError::ZeroPrice(_) | YieldError::TwoPrices(_) => "price",
+        YieldError::Commission { .. } => "commission",
+        YieldError::Slashable { .. } => "slashable",
+        YieldError::Periods(_) | YieldError::Months(_) => "time",
+        YieldError::Overflow(_) => "overflow",
+        _ => return None,
+    })
 }
 
 const fn quorum(error: &QuorumError) -> &'static str {

@@ -36,6 +36,7 @@ mod unbond;
 mod verify;
 mod wallet;
 mod withdraw;
+mod yields;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -92,6 +93,8 @@ pub(crate) enum Command {
     /// Proofs that a staker has the staker's key
     #[command(subcommand)]
     Pop(pop::Command),
+    /// Calculate what a stake earns, and show beside it what can be lost of it
+    Yield(yields::YieldArgs),
     /// Print a shell's completions
     Completions(completions::Args),
 }
@@ -121,6 +124,7 @@ impl Command {
             Command::Covenant(command) => covenant::run(command, session),
             Command::Provider(command) => provider::run(command, session),
             Command::Pop(command) => pop::run(command, session),
+            Command::Yield(args) => yields::run(args, session),
             Command::Completions(args) => completions::run(args, session),
         }
     }

@@ -15,3 +15,4 @@ mod support;
 mod tx;
 mod usage;
 mod verify;
+mod yields;

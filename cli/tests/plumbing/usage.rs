@@ -49,6 +49,7 @@ fn every_command_has_help() {
         "verify",
         "headers verify",
         "params show",
+        "yield",
         "completions",
     ] {
         assert!(seen.iter().any(|name| name == command), "{command} is not among {seen:?}");
