@@ -201,3 +201,118 @@ fn check_pool(pool: &Pool) -> Result<(), &'static str> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use bitcoin::key::{Keypair, Secp256k1};
+    use bitcoin::{Amount, OutPoint};
+    use tapstake_crypto::pop::Account;
+    use tapstake_params::{Height, SlashingRate, Timelock};
+
+    use super::*;
+    use crate::event::Event;
+    use crate::rewards::Position;
+    use crate::{
+        AdmittedStake, Allocation, Denomination, HolderId, JournalledStake, PartsPerMillion, ServiceTerms,
+    };
+
+    /// A stake that secures one service, has earned and was minted for.
+    fn books() -> (Ledger, Receipts) {
+        let provider = Keypair::from_seckey_slice(&Secp256k1::new(), &[5; 32]).unwrap().x_only_public_key().0;
+        let (service, pool) = (ServiceId::new("a").unwrap(), PoolId::new("p").unwrap());
+        let (height, unbonding_time) = (Height::new(10), Timelock::new(100).unwrap());
+        let outpoint = OutPoint { vout: 1, ..OutPoint::null() };
+        let stake = AdmittedStake::try_from(JournalledStake {
+            outpoint,
+            value: Amount::from_sat(70_001),
+            slashed: Amount::from_sat(7_000),
+            refund: Amount::from_sat(62_000),
+            unbonding_refund: Amount::from_sat(61_000),
+            owner: Account::text("owner").unwrap(),
+            providers: vec![provider],
+            inclusion_height: Height::new(1),
+            expires_at: Height::new(1_000),
+            unbonding_time,
+        });
+        let terms = ServiceTerms {
+            denomination: Denomination::new("ua").unwrap(),
+            slashing_rate: SlashingRate::from_ten_thousandths(1_000).unwrap(),
+            unbonding_time,
+            leverage_limit: PartsPerMillion::ONE,
+        };
+        let (mut ledger, mut receipts) = (Ledger::default(), Receipts::default());
+        ledger.registry.register_service(&service, &terms).unwrap();
+        ledger.registry.register_provider(&service, &provider, PartsPerMillion::new(50_000)).unwrap();
+        ledger.admit(&stake.unwrap(), height).unwrap();
+        ledger.allocate(&outpoint, &service, &Allocation::Shared).unwrap();
+        ledger.reward(&service, &provider, &terms.denomination, 1_000).unwrap();
+        receipts.change(&Event::OpenPool { pool: pool.clone(), unbonding_time }, height).unwrap();
+        receipts.mint(&mut ledger, &pool, &HolderId::new("alice").unwrap(), &outpoint).unwrap();
+        (ledger, receipts)
+    }
+
+    /// What is found in books that balance but for this change.
+    fn tampered(change: impl FnOnce(&mut Ledger)) -> Imbalance {
+        let (mut ledger, receipts) = books();
+        let check = |ledger: &Ledger| check(ledger).and_then(|()| check_receipts(ledger, &receipts));
+        check(&ledger).unwrap();
+        change(&mut ledger);
+        check(&ledger).unwrap_err()
+    }
+
+    #[test]
+    fn a_base_unit_too_many_or_too_few_is_found() {
+        let rewards: [fn(&mut crate::Rewards); 7] = [
+            |rewards| rewards.put_in += 1,
+            |rewards| rewards.paid += 1,
+            |rewards| rewards.held += 1,
+            |rewards| rewards.commission -= 1,
+            |rewards| rewards.commission_paid += 1,
+            |rewards| rewards.carry += 1,
+            |rewards| rewards.per_sat += 1,
+        ];
+        for change in rewards {
+            let found = tampered(|ledger| change(&mut ledger.registry.accumulators[0].rewards));
+            assert!(matches!(found, Imbalance::Rewards { .. }), "{found}");
+        }
+        let positions: [fn(&mut Position); 2] =
+            [|position| position.owed += 1, |position| position.fraction += 1];
+        for change in positions {
+            let found = tampered(|ledger| change(&mut ledger.stakes[0].positions[0]));
+            assert!(matches!(found, Imbalance::Rewards { .. }), "{found}");
+        }
+    }
+
+    #[test]
+    fn a_satoshi_that_counts_too_often_is_found() {
+        let found = tampered(|ledger| ledger.registry.accumulators[0].rewards.staked += 1);
+        assert!(matches!(found, Imbalance::Staked { counted: 70_002, stakes: 70_001, .. }), "{found}");
+        let exposures: [fn(&mut Exposure); 3] = [
+            |exposure| exposure.nominal -= 1,
+            |exposure| exposure.stakes += 1,
+            |exposure| exposure.slashable += Amount::ONE_SAT,
+        ];
+        for change in exposures {
+            let found = tampered(|ledger| change(&mut ledger.registry.services[0].exposure));
+            assert!(matches!(found, Imbalance::Exposure { .. }), "{found}");
+        }
+    }
+
+    #[test]
+    fn a_stake_that_lives_on_is_found() {
+        let found = tampered(|ledger| ledger.stakes[0].status = StakeStatus::Spent);
+        assert!(matches!(found, Imbalance::Ended { .. }), "{found}");
+        let found = tampered(|ledger| ledger.registry.providers[0].slashed = Some(Height::new(11)));
+        assert!(matches!(found, Imbalance::Ended { .. }), "{found}");
+    }
+
+    #[test]
+    fn a_receipt_without_its_stake_is_found() {
+        let found = tampered(|ledger| ledger.stakes[0].value += Amount::ONE_SAT);
+        assert!(matches!(found, Imbalance::Pool { .. }), "{found}");
+        let found = tampered(|ledger| ledger.stakes[0].pool = None);
+        assert!(matches!(found, Imbalance::Pool { .. }), "{found}");
+    }
+}
