@@ -51,7 +51,10 @@ impl LocalCommittee {
         let sign = |package: DelegationPackage, member| {
             member_signs(&session.secp, &schedule, &package, member, tip)
         };
-        let package = self.0.iter().try_fold(package, sign)?;
+        // Where an expansion changes the quorum, members let the old stake go once the new one has it: a second round.
+        let rounds = if package.expansion.is_some() { 2 } else { 1 };
+        let mut members = std::iter::repeat_n(&self.0, rounds).flatten();
+        let package = members.try_fold(package, sign)?;
         delegation::verified(session, &package)
     }
 }

@@ -1,3 +1,4 @@
+use bitcoin::secp256k1::schnorr::Signature;
 use bitcoin::secp256k1::{Secp256k1, Verification};
 use bitcoin::{Amount, OutPoint, Transaction, TxOut, Weight, XOnlyPublicKey};
 use tapstake_params::{Height, StakingParams};
@@ -9,7 +10,7 @@ use tapstake_tx::{ExpansionTx, SlashingTx, Stake, UnbondingTx};
 use super::error::{CovenantError, Refusal};
 use super::key::CovenantKey;
 use super::policy::Policy;
-use super::record::{MemberSignatures, SignedExpansion, Subject};
+use super::signed::{MemberSignatures, SignedExpansion, Subject};
 
 /// A delegation that keeps every rule of the protocol and of the parameters version that it names, by the policy's own copy
 /// of the parameters, with the staker's signatures and proof of possession, and without a wrong signature of anybody.
@@ -28,6 +29,28 @@ pub struct Checked<'a> {
 /// A delegation that the policy lets sign, now.
 #[derive(Debug)]
 pub struct Approved<'a>(Checked<'a>);
+
+/// How it stands with a member's signature that lets the old stake of an expansion go.
+///
+/// Whoever has a quorum of them moves the old stake, with or without signatures on top of the new one: a stake that cannot
+/// be slashed would take the place of one that can. So a member gives its own only where the new stake's quorum comes with
+/// it, and the delegation goes round a second time where that is not so at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// The delegation expands no stake, or the member does not sit in the old stake's committee.
+    NotAsked,
+    /// It is given: a quorum of the new stake's committee has signed, this member included; or both committees are the
+    /// same keys, of which the new stake needs no more than the old one, so that as many have signed for the new stake as
+    /// let the old one go.
+    Given,
+    /// It waits for a quorum of the new stake's committee.
+    Waits {
+        /// How many of the new stake's committee have signed, this member included if it sits there.
+        signed: usize,
+        /// How many must.
+        needed: usize,
+    },
+}
 
 impl<'a> Checked<'a> {
     /// Checks everything that does not depend on the member's own rules.
@@ -102,11 +125,30 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Whether the delegation carries signatures by `member` already, which are good then.
-    pub(super) fn is_signed_by(&self, member: &XOnlyPublicKey) -> bool {
-        let expansion = self.package.expansion.as_ref();
-        self.package.parts.covenant.contains_key(member)
-            || expansion.is_some_and(|part| part.covenant.contains_key(member))
+    /// Whether the delegation carries signatures by `member`, which are good then, other than those that it is known to
+    /// have `given`.
+    pub(super) fn has_unknown_of(&self, member: &XOnlyPublicKey, given: Option<&MemberSignatures>) -> bool {
+        let part = self.package.expansion.as_ref();
+        let signed = self.package.parts.covenant.contains_key(member);
+        let released = part.is_some_and(|part| part.covenant.contains_key(member));
+        signed && given.is_none_or(|given| given.covenant.is_none())
+            || released && given.is_none_or(|given| given.expansion.is_none())
+    }
+
+    /// How it stands with the signature of `member` for the old stake, by what the delegation carries and what `member`
+    /// adds to it.
+    pub fn release(&self, member: &XOnlyPublicKey) -> Release {
+        let Some((previous, _)) = &self.expansion else { return Release::NotAsked };
+        let (old, new) = (previous.terms().parties.covenant(), self.stake.terms().parties.covenant());
+        if !old.contains(member) {
+            return Release::NotAsked;
+        }
+        if old.keys() == new.keys() && new.threshold() <= old.threshold() {
+            return Release::Given;
+        }
+        let others = self.package.parts.covenant.keys().filter(|key| *key != member).count();
+        let (signed, needed) = (others + usize::from(new.contains(member)), new.threshold());
+        if signed < needed { Release::Waits { signed, needed } } else { Release::Given }
     }
 
     /// Asks the member's own rules. `tip` is the height of the end of the chain, as [`Policy::in_force`] has it.
@@ -175,6 +217,9 @@ impl<'a> Checked<'a> {
             Some(context) if !rules.services.has_service(context.service()) => {
                 Err(Refusal::Service(context.service().to_owned()))
             }
+            Some(context) if !providers.iter().any(|key| rules.services.serves(context.service(), key)) => {
+                Err(Refusal::ServiceProvider(context.service().to_owned()))
+            }
             Some(_) => Ok(()),
         }
     }
@@ -235,13 +280,14 @@ impl Approved<'_> {
     }
 
     /// Asks `key` for its member's signatures: those of the stake's committee if it sits there, that of the expanded
-    /// stake's committee if it sits there.
+    /// stake's committee if it sits there and [`Checked::release`] lets it.
     ///
     /// # Errors
     ///
-    /// [`Refusal::NotMember`] if it sits in neither, [`CovenantError::Key`].
+    /// [`Refusal::NotMember`] if it sits in neither, [`Refusal::ReleaseWaits`] if it sits in the expanded stake's alone and
+    /// the new stake lacks its quorum, [`CovenantError::Key`].
     pub fn sign(&self, key: &dyn CovenantKey) -> Result<MemberSignatures, CovenantError> {
-        let Checked { stake, unbonding, slashing, unbonding_slashing, expansion, .. } = &self.0;
+        let Checked { stake, unbonding, slashing, unbonding_slashing, .. } = &self.0;
         let member = key.public_key();
         let parties = &stake.terms().parties;
         let for_each_provider = |digest| {
@@ -257,16 +303,23 @@ impl Approved<'_> {
         } else {
             None
         };
-        let expansion = match expansion {
-            Some((previous, tx)) if previous.terms().parties.covenant().contains(&member) => {
-                Some(key.sign(tx.spend(previous).sighash())?)
-            }
-            _ => None,
-        };
+        let expansion = self.sign_release(key)?;
         if covenant.is_none() && expansion.is_none() {
-            return Err(Refusal::NotMember(member).into());
+            return Err(match self.0.release(&member) {
+                Release::Waits { signed, needed } => Refusal::ReleaseWaits { signed, needed },
+                Release::Given | Release::NotAsked => Refusal::NotMember(member),
+            }
+            .into());
         }
         Ok(MemberSignatures { covenant, expansion })
+    }
+
+    /// Asks `key` for its member's signature that lets the old stake go, if it may be given.
+    pub(super) fn sign_release(&self, key: &dyn CovenantKey) -> Result<Option<Signature>, CovenantError> {
+        match (&self.0.expansion, self.0.release(&key.public_key())) {
+            (Some((previous, tx)), Release::Given) => Ok(Some(key.sign(tx.spend(previous).sighash())?)),
+            _ => Ok(None),
+        }
     }
 
     /// The delegation with a member's signatures in it.

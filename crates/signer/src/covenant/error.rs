@@ -131,6 +131,9 @@ pub enum Refusal {
     /// The proof of possession is for a service that the policy does not name.
     #[error("service {0:?} of the proof of possession is not in the policy")]
     Service(String),
+    /// The proof of possession is for a service that has none of the stake's providers, by the policy.
+    #[error("service {0:?} of the proof of possession has none of the stake's providers in the policy")]
+    ServiceProvider(String),
     /// The value is outside the policy's bounds.
     #[error("staking value {} sat is outside the policy's {}..={} sat", value.to_sat(), min.to_sat(), max.to_sat())]
     Value {
@@ -194,9 +197,22 @@ pub enum Refusal {
         /// Its length in the binary form.
         bytes: usize,
     },
+    /// The record could not give the delegation back as it is.
+    #[error("the delegation has no binary form, which the record keeps it in: {0}")]
+    NotKept(String),
     /// The member sits in no committee of the delegation.
     #[error("key {0} is in no committee that signs this delegation")]
     NotMember(XOnlyPublicKey),
+    /// The member sits in the old stake's committee alone, and lets that stake go only to one that has its quorum.
+    #[error(
+        "the old stake is let go once a quorum has signed for the new one: {signed} of {needed} members have so far"
+    )]
+    ReleaseWaits {
+        /// How many of the new stake's committee have signed.
+        signed: usize,
+        /// How many must.
+        needed: usize,
+    },
     /// Another unbonding transaction of the stake was signed before.
     #[error(
         "stake {stake} has its one unbonding transaction {signed} signed already, {asked} would be a second one"
@@ -267,6 +283,7 @@ impl Refusal {
             Refusal::PossessionForm(_) => "possession-form",
             Refusal::PossessionContext | Refusal::PossessionNetwork { .. } => "possession-context",
             Refusal::Service(_) => "unknown-service",
+            Refusal::ServiceProvider(_) => "service-provider",
             Refusal::Value { .. } | Refusal::Time { .. } => "policy-bounds",
             Refusal::Provider(_) => "unknown-provider",
             Refusal::StakingFee { .. } => "fee-rate",
@@ -274,6 +291,8 @@ impl Refusal {
             Refusal::Expansion => "no-expansions",
             Refusal::FundingIsStake { .. } => "funding-is-stake",
             Refusal::TooLong { .. } => "too-long",
+            Refusal::NotKept(_) => "not-kept",
+            Refusal::ReleaseWaits { .. } => "release-waits",
             Refusal::NotMember(_) => "not-a-member",
             Refusal::UnknownOwnSignature { .. } => "unknown-own-signature",
             Refusal::SecondUnbonding { .. } => "second-unbonding",

@@ -7,11 +7,12 @@ use bitcoin::{OutPoint, XOnlyPublicKey};
 use tapstake_params::{Height, Schedule};
 use tapstake_tx::delegation::DelegationPackage;
 
-use super::approve::Checked;
+use super::approve::{Checked, Release};
 use super::error::{CovenantError, PolicyFileError, Refusal};
 use super::key::{CovenantKey, LocalKey};
 use super::policy::Policy;
-use super::record::{Record, Signed};
+use super::record::Record;
+use super::signed::{MemberSignatures, Signed};
 use crate::durable;
 use crate::keyfile::{self, KeyUse, Passphrase, SecretBytes, WorkFactor};
 
@@ -46,6 +47,9 @@ pub struct Answer {
     pub stake: OutPoint,
     /// Whether these are signatures that had been given before, taken from the record.
     pub repeated: bool,
+    /// Whether the member lets the old stake of an expansion go. While that waits, the delegation must come back with a
+    /// quorum of the new stake's committee.
+    pub release: Release,
     /// Other stakes signed for that spend a coin of this one's staking transaction: at most one of them can confirm.
     ///
     /// Signing several is no harm. Each staking transaction has its own txid, so signatures on top of one are worth
@@ -240,6 +244,10 @@ impl Member {
     /// A delegation that was signed before gets the same signatures again, also when its parameters version no longer
     /// applies: they left long ago, and whoever lost them asks in vain elsewhere.
     ///
+    /// An expansion may need two rounds: a member that sits in the old stake's committee signs for the new stake when it
+    /// is first asked, and lets the old one go once a quorum has signed for the new one ([`Release`]). That is a new
+    /// signature, for which the policy is asked again.
+    ///
     /// # Errors
     ///
     /// [`CovenantError::Refused`] names the rule that fails; others say that key or record are out of order. Nothing
@@ -257,20 +265,28 @@ impl Member {
         let stake = subject.stake;
         let rivals = record.rivals(stake, &coins)?;
         let known = record.get(stake)?;
-        if let Some(Signed { subject: known, signatures }) = &known
-            && known.check_same(&subject).is_ok()
+        let given = known.as_ref().filter(|known| known.subject.check_same(&subject).is_ok());
+        let given = given.map(|known| &known.signatures);
+        let unknown = checked.has_unknown_of(public_key, given);
+        let release = match given {
+            Some(MemberSignatures { expansion: Some(_), .. }) => Release::Given,
+            _ => checked.release(public_key),
+        };
+        if let Some(signatures) = given
+            && !unknown
+            && (signatures.expansion.is_some() || release != Release::Given)
         {
             let package = checked
                 .add(secp, *public_key, signatures)
                 .map_err(|error| record.damaged(error.to_string()))?;
-            return Ok(Answer { package, stake, repeated: true, rivals });
+            return Ok(Answer { package, stake, repeated: true, release, rivals });
         }
 
         let approved = checked.approve(secp, tip)?;
         if let Some(Signed { subject: known, .. }) = &known {
             known.check_same(&subject)?;
         }
-        if approved.checked().is_signed_by(public_key) {
+        if unknown {
             return Err(Refusal::UnknownOwnSignature { stake }.into());
         }
         for coin in approved.checked().funding() {
@@ -278,11 +294,18 @@ impl Member {
                 return Err(Refusal::FundingIsStake { coin, stake }.into());
             }
         }
-        let signatures = approved.sign(key)?;
+        let signatures = match given {
+            Some(given) => MemberSignatures { expansion: approved.sign_release(key)?, ..given.clone() },
+            None => approved.sign(key)?,
+        };
         // Verified before it counts: a key that is elsewhere may answer anything.
         let package = approved.add(secp, *public_key, &signatures).map_err(CovenantError::WrongAnswer)?;
-        record.insert(&Signed { subject, signatures }, &coins, &package)?;
-        Ok(Answer { package, stake, repeated: false, rivals })
+        if given.is_some() {
+            record.add_release(stake, &signatures, &package)?;
+        } else {
+            record.insert(&Signed { subject, signatures }, &coins, &package)?;
+        }
+        Ok(Answer { package, stake, repeated: false, release, rivals })
     }
 }
 

@@ -23,10 +23,11 @@ mod key;
 mod member;
 mod policy;
 mod record;
+mod signed;
 
-pub use approve::{Approved, Checked};
+pub use approve::{Approved, Checked, Release};
 pub use error::{CovenantError, PolicyFileError, Refusal};
 pub use key::{CovenantKey, KeyError, LocalKey, NoSecretKey};
 pub use member::{Answer, Member};
 pub use policy::{Policy, Rules, Services, VersionAt};
-pub use record::{MemberSignatures, Signed, SignedExpansion, Subject};
+pub use signed::{MemberSignatures, Signed, SignedExpansion, Subject};

@@ -116,6 +116,14 @@ impl Services {
             Services::Known(services) => services.contains_key(name),
         }
     }
+
+    /// Whether this provider is one of the service of this name.
+    pub fn serves(&self, name: &str, key: &XOnlyPublicKey) -> bool {
+        match self {
+            Services::Any => true,
+            Services::Known(services) => services.get(name).is_some_and(|providers| providers.contains(key)),
+        }
+    }
 }
 
 /// A policy file.

@@ -1,14 +1,13 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use bitcoin::secp256k1::schnorr;
-use bitcoin::{Amount, OutPoint, TapSighash, Txid, XOnlyPublicKey};
+use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
-use serde::{Deserialize, Serialize};
 use tapstake_params::Timelock;
-use tapstake_tx::delegation::{CovenantSignatures, DelegationPackage, MAX_PACKAGE_BYTES};
+use tapstake_tx::delegation::{DelegationPackage, MAX_PACKAGE_BYTES};
 
 use super::error::{CovenantError, Refusal};
+use super::signed::{MemberSignatures, Signed, SignedExpansion, Subject};
 
 /// The format of the database: its `user_version`.
 const FORMAT: i64 = 1;
@@ -47,86 +46,6 @@ const SCHEMA: &str = "
 pub(super) struct Record {
     connection: Connection,
     file: PathBuf,
-}
-
-/// One delegation that a member signed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Signed {
-    /// The delegation.
-    #[serde(flatten)]
-    pub subject: Subject,
-    /// The signatures.
-    pub signatures: MemberSignatures,
-}
-
-/// What a delegation is known by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Subject {
-    /// Where the stake will lie.
-    pub stake: OutPoint,
-    /// The parameters version it is made under.
-    pub params_version: u32,
-    /// The staker's key.
-    pub staker: XOnlyPublicKey,
-    /// What the stake holds.
-    #[serde(rename = "value_sat", with = "bitcoin::amount::serde::as_sat")]
-    pub value: Amount,
-    /// Its timelock, in blocks.
-    pub staking_time: Timelock,
-    /// Its one unbonding transaction.
-    pub unbonding: Txid,
-    /// The slashing transaction of its staking output.
-    pub slashing: Txid,
-    /// The slashing transaction of its unbonding output.
-    pub unbonding_slashing: Txid,
-    /// The stake that it expands, and what was signed to move that one.
-    #[serde(flatten)]
-    pub expansion: Option<SignedExpansion>,
-}
-
-/// The move of a stake into a larger or longer one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct SignedExpansion {
-    /// The stake that moves.
-    #[serde(rename = "expands")]
-    pub previous: OutPoint,
-    /// The digest of input 0, which commits to what both inputs hold (BIP-0341).
-    #[serde(skip)]
-    pub digest: TapSighash,
-}
-
-/// One member's signatures over one delegation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MemberSignatures {
-    /// Over unbonding and slashing transactions, if the member sits in the stake's committee.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub covenant: Option<CovenantSignatures>,
-    /// Over input 0 of an expansion, if the member sits in the expanded stake's committee.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub expansion: Option<schnorr::Signature>,
-}
-
-impl Subject {
-    /// Refuses to sign `asked` after this one, if it contradicts it.
-    pub(super) fn check_same(&self, asked: &Subject) -> Result<(), Refusal> {
-        let stake = self.stake;
-        if self.unbonding != asked.unbonding {
-            return Err(Refusal::SecondUnbonding { stake, signed: self.unbonding, asked: asked.unbonding });
-        }
-        for (signed, asked) in
-            [(self.slashing, asked.slashing), (self.unbonding_slashing, asked.unbonding_slashing)]
-        {
-            if signed != asked {
-                return Err(Refusal::SecondSlashing { stake, signed, asked });
-            }
-        }
-        // The txid does not commit to what its inputs hold, the digest does.
-        if self.expansion != asked.expansion {
-            return Err(Refusal::SecondExpansion { stake });
-        }
-        Ok(())
-    }
 }
 
 impl Record {
@@ -264,16 +183,12 @@ impl Record {
         package: &DelegationPackage,
     ) -> Result<(), CovenantError> {
         let Record { connection, file } = self;
-        let package = package.clone().without_witnesses().to_bytes();
-        if package.len() > MAX_PACKAGE_BYTES {
-            // Its binary form could not be read again.
-            return Err(Refusal::TooLong { bytes: package.len() }.into());
-        }
+        let package = kept(package)?;
         let Signed { subject, signatures } = signed;
         let stake = subject.stake.to_string();
         let value =
             i64::try_from(subject.value.to_sat()).expect("a stake's value is below 21 million bitcoin");
-        let signatures = serde_json::to_string(signatures).expect("signatures have text keys only");
+        let signatures = text(signatures);
         let mut write = || {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             tx.execute(
@@ -304,6 +219,22 @@ impl Record {
             tx.commit()
         };
         write().map_err(|error| self::error(file, error))
+    }
+
+    /// Writes down that a member which signed for the stake at `outpoint` is about to let the old stake go, too: all that
+    /// it has signed, and the delegation as it is now. When this returns, it is on the disk.
+    pub(super) fn add_release(
+        &mut self,
+        outpoint: OutPoint,
+        signatures: &MemberSignatures,
+        package: &DelegationPackage,
+    ) -> Result<(), CovenantError> {
+        let row = params![outpoint.to_string(), text(signatures), kept(package)?];
+        let sql = "UPDATE signed SET signatures = ?2, package = ?3 WHERE stake = ?1";
+        match self.connection.execute(sql, row).map_err(|error| self.error(error))? {
+            1 => Ok(()),
+            rows => Err(self.damaged(format!("{rows} entries for stake {outpoint}"))),
+        }
     }
 
     fn query(&self, condition: &str, value: &str) -> Result<Vec<Signed>, CovenantError> {
@@ -352,6 +283,24 @@ impl Record {
 
     fn error(&self, error: rusqlite::Error) -> CovenantError {
         self::error(&self.file, error)
+    }
+}
+
+fn text(signatures: &MemberSignatures) -> String {
+    serde_json::to_string(signatures).expect("signatures have text keys only")
+}
+
+/// The bytes of a delegation as the record keeps it, once they give that delegation back.
+fn kept(package: &DelegationPackage) -> Result<Vec<u8>, Refusal> {
+    let package = package.clone().without_witnesses();
+    let bytes = package.to_bytes();
+    if bytes.len() > MAX_PACKAGE_BYTES {
+        return Err(Refusal::TooLong { bytes: bytes.len() });
+    }
+    match DelegationPackage::from_bytes(&bytes) {
+        Ok(read) if read == package => Ok(bytes),
+        Ok(_) => Err(Refusal::NotKept("it comes back as another one".to_owned())),
+        Err(error) => Err(Refusal::NotKept(error.to_string())),
     }
 }
 

@@ -4,4 +4,5 @@
 mod departures;
 mod expansion;
 mod member;
+mod release;
 mod world;

@@ -1,6 +1,6 @@
 //! What keeps every rule of the protocol, and not those of the member's policy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bitcoin::{Amount, FeeRate, Network, TxOut};
 use tapstake_crypto::pop::{Context, PossessionForm};
@@ -13,8 +13,12 @@ use crate::world::{
 };
 
 fn known(providers: &[u32]) -> Services {
-    let keys: BTreeSet<_> = providers.iter().map(|number| key(PROVIDERS + number)).collect();
-    Services::Known(BTreeMap::from([("rollup-1".to_owned(), keys)]))
+    services(&[("rollup-1", providers)])
+}
+
+fn services(services: &[(&str, &[u32])]) -> Services {
+    let keys = |providers: &[u32]| providers.iter().map(|number| key(PROVIDERS + number)).collect();
+    Services::Known(services.iter().map(|(name, providers)| ((*name).to_owned(), keys(providers))).collect())
 }
 
 fn two_versions(case: &mut Case) {
@@ -112,6 +116,15 @@ const POLICY: &[Row] = &[
         "\"rollup-2\"",
     ),
     (
+        "a service of the policy that none of the stake's providers is of",
+        |case| {
+            case.policy.rules.services = services(&[("rollup-1", &[7]), ("rollup-2", &[0, 1])]);
+            in_context(case, "rollup-1", Network::Regtest);
+        },
+        "service-provider",
+        "\"rollup-1\" of the proof of possession has none of the stake's providers",
+    ),
+    (
         "a proof of possession for another network",
         |case| in_context(case, "rollup-1", Network::Bitcoin),
         "possession-context",
@@ -198,6 +211,9 @@ fn known_services_and_their_providers_are_signed_for() {
     case.policy.rules.services = known(&[0, 1]);
     case.policy.rules.possession_names_service = true;
     in_context(&mut case, "rollup-1", Network::Regtest);
+    case.ask().unwrap();
+    // Of two services that share a stake, either may be named: one of the providers is enough.
+    case.policy.rules.services = services(&[("rollup-1", &[1]), ("rollup-2", &[0])]);
     case.ask().unwrap();
 }
 
