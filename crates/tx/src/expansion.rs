@@ -5,7 +5,7 @@ use bitcoin::secp256k1::{Secp256k1, Verification};
 use bitcoin::sighash::SighashCache;
 use bitcoin::transaction::Version;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness};
-use tapstake_params::{DustError, check_not_dust};
+use tapstake_params::{DustError, Timelock, check_not_dust};
 use tapstake_script::{FindError, StakeTerms, find_output_with_value};
 
 use crate::coin::Stake;
@@ -16,8 +16,8 @@ use crate::staking::{StakingError, check_txid_final};
 /// The transaction that moves a live stake into a larger or longer one, unsigned.
 ///
 /// Exactly two inputs: the old staking output by its unbonding leaf, which the old committee signs, and a funding
-/// output that never was a stake. One output is the new stake, of the same staker and providers and of no less value;
-/// others are free. Its fee is above zero. That the old stake is active is for its follower to know.
+/// output that never was a stake. One output is the new stake, of the same staker and providers, of no less value, and
+/// locked for longer than unbonding takes, else it would be a faster way out; others are free. Its fee is above zero. That the old stake is active is for its follower to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpansionTx {
     tx: Transaction,
@@ -85,6 +85,16 @@ pub enum ExpansionError {
         value: Amount,
         /// The old stake's value.
         previous: Amount,
+    },
+    /// The new stake would be free sooner than the old one by unbonding.
+    #[error(
+        "expansion: new staking time of {staking_time} blocks is not above the unbonding time of {unbonding_time} blocks"
+    )]
+    StakingTime {
+        /// The new stake's timelock.
+        staking_time: Timelock,
+        /// The longer of the old and the new unbonding time.
+        unbonding_time: Timelock,
     },
     /// Too few of the old committee answer for the new stake.
     #[error("expansion: {stay} members of the old committee sit in the new one, {needed} are needed")]
@@ -265,6 +275,11 @@ fn check_terms(previous: &Stake, stake: &Stake) -> Result<(), ExpansionError> {
     }
     if stake.value() < previous.value() {
         return Err(ExpansionError::Value { value: stake.value(), previous: previous.value() });
+    }
+    let staking_time = stake.terms().staking_time;
+    let unbonding_time = previous.terms().unbonding_time.max(stake.terms().unbonding_time);
+    if staking_time <= unbonding_time {
+        return Err(ExpansionError::StakingTime { staking_time, unbonding_time });
     }
     let needed = old.covenant().threshold();
     let stay = old.covenant().keys().iter().filter(|key| new.covenant().contains(key)).count();

@@ -6,12 +6,20 @@ pub const MIN_FEE_RATE: FeeRate = FeeRate::from_sat_per_kwu(25);
 /// have asked for on average.
 pub const MAX_FEE_RATE: FeeRate = FeeRate::from_sat_per_vb_u32(2_000);
 
+/// The greatest fee rate that Bitcoin Core sends on unasked (its default `maxfeerate`): 10,000 sat per virtual byte.
+pub(crate) const MAX_SENT_FEE_RATE: FeeRate = FeeRate::from_sat_per_vb_u32(10_000);
+
 /// A fee rate out of reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("fee rate {} sat/kvB is outside {}..={} sat/kvB", rate.to_sat_per_kwu() * 4, MIN_FEE_RATE.to_sat_per_kwu() * 4, MAX_FEE_RATE.to_sat_per_kwu() * 4)]
+#[error("fee rate {} sat/kvB is outside {}..={} sat/kvB", per_kvb(*rate), per_kvb(MIN_FEE_RATE), per_kvb(MAX_FEE_RATE))]
 pub struct FeeRateError {
     /// The rate that was refused.
     pub rate: FeeRate,
+}
+
+/// In sat per 1000 virtual bytes; made-up rates saturate.
+pub(crate) const fn per_kvb(rate: FeeRate) -> u64 {
+    rate.to_sat_per_kwu().saturating_mul(4)
 }
 
 /// Refuses a fee rate that no node would relay, or that gives money away.
@@ -40,6 +48,10 @@ mod tests {
         assert_eq!(
             check_fee_rate(rate).unwrap_err().to_string(),
             "fee rate 2000004 sat/kvB is outside 100..=2000000 sat/kvB"
+        );
+        assert_eq!(
+            check_fee_rate(FeeRate::MAX).unwrap_err().to_string(),
+            "fee rate 18446744073709551615 sat/kvB is outside 100..=2000000 sat/kvB"
         );
     }
 }

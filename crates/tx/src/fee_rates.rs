@@ -6,6 +6,7 @@ use tapstake_script::Leaf;
 
 use crate::coin::{Slashable, Stake};
 use crate::delegation::SignedTx;
+use crate::fee::per_kvb;
 use crate::slashing::SlashingTx;
 use crate::unbonding::UnbondingTx;
 
@@ -64,10 +65,6 @@ impl fmt::Display for BelowMinimum {
             self.paid.tx
         )
     }
-}
-
-fn per_kvb(rate: FeeRate) -> u64 {
-    rate.to_sat_per_kwu().saturating_mul(4)
 }
 
 impl PresignedFeeRates {

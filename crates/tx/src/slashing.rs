@@ -2,11 +2,12 @@ use bitcoin::policy::MAX_STANDARD_TX_WEIGHT;
 use bitcoin::secp256k1::{Secp256k1, Verification};
 use bitcoin::sighash::SighashCache;
 use bitcoin::transaction::Version;
-use bitcoin::{Amount, OutPoint, Transaction, TxOut};
+use bitcoin::{Amount, FeeRate, OutPoint, Transaction, TxOut, Weight};
 use tapstake_params::{DustError, Slashing, check_not_dust};
 use tapstake_script::RefundOutput;
 
 use crate::coin::{Coin, Slashable};
+use crate::fee::{MAX_SENT_FEE_RATE, MIN_FEE_RATE, per_kvb};
 use crate::shape::{self, ShapeError};
 use crate::spend::{LeafSpend, Signatures, WitnessError};
 
@@ -49,6 +50,17 @@ pub enum SlashingError {
         /// The least fee.
         least: Amount,
     },
+    /// Nodes would not relay the signed transaction at this fee rate, or would take it for a mistake.
+    #[error(
+        "slashing transaction: fee {} sat for {weight} weight units is outside {}..={} sat/kvB",
+        fee.to_sat(), per_kvb(MIN_FEE_RATE), per_kvb(MAX_SENT_FEE_RATE)
+    )]
+    FeeRate {
+        /// The fee.
+        fee: Amount,
+        /// The weight with a complete witness, in weight units.
+        weight: u64,
+    },
     /// The outputs hold more than the input.
     #[error("slashing transaction: outputs and fee ask for more than the {} sat of the input", value.to_sat())]
     Overspent {
@@ -77,7 +89,7 @@ impl SlashingTx {
     ///
     /// # Errors
     ///
-    /// [`SlashingError`] if the fee is below the parameters' least or leaves too little.
+    /// [`SlashingError`] if the fee is below the parameters' least, out of reason or leaves too little.
     pub fn build<O: Slashable>(
         coin: &Coin<O>,
         refund: &RefundOutput,
@@ -96,7 +108,8 @@ impl SlashingTx {
     }
 
     /// Takes a transaction that somebody else built, witness disregarded, if it slashes `coin` as the parameters
-    /// say: at least the due part slashed, at least the least fee, the rest refunded.
+    /// say: at least the due part slashed, at least the least fee, the rest refunded. The fee rate of the signed
+    /// transaction is 0.1 to 10,000 sat per virtual byte: what nodes relay without being told to.
     ///
     /// # Errors
     ///
@@ -140,6 +153,9 @@ impl SlashingTx {
         let weight = unsigned.weight().to_wu() + 2 + coin.output.slashing_leaf().witness_weight().to_wu();
         if weight > u64::from(MAX_STANDARD_TX_WEIGHT) {
             return Err(SlashingError::Weight { weight });
+        }
+        if !within(MIN_FEE_RATE, MAX_SENT_FEE_RATE, fee, Weight::from_wu(weight)) {
+            return Err(SlashingError::FeeRate { fee, weight });
         }
         let outpoint = OutPoint { txid: unsigned.compute_txid(), vout: 1 };
         let refund = Coin { outpoint, value: rest.value, output: refund.clone() };
@@ -192,4 +208,10 @@ impl SlashingTx {
         tx.input[0].witness = self.spend(coin).witness(secp, signatures)?;
         Ok(tx)
     }
+}
+
+/// Whether a fee lies between these rates, both included and rounded up to whole sat.
+fn within(least: FeeRate, most: FeeRate, fee: Amount, weight: Weight) -> bool {
+    let at = |rate: FeeRate| rate.fee_wu(weight);
+    at(least).is_some_and(|least| fee >= least) && at(most).is_none_or(|most| fee <= most)
 }

@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 
 use bitcoin::secp256k1::{Secp256k1, Verification};
-use bitcoin::{Amount, Transaction, TxOut};
+use bitcoin::{Amount, Script, Transaction, TxIn, TxOut};
 use tapstake_params::{BoundsError, StakingParams};
 use tapstake_script::{OpReturn, StakeTerms};
 
@@ -42,9 +42,9 @@ pub enum StakingError {
         /// The number of prevouts.
         prevouts: usize,
     },
-    /// Signing would change the txid, and with it everything signed on top.
+    /// The txid can change, and with it everything signed on top is void.
     #[error(
-        "input {input} is neither native SegWit nor has its final script_sig: signing it changes the txid"
+        "input {input} is neither native SegWit nor has its final script_sig, the push of a witness program: the txid can still change"
     )]
     TxidNotFinal {
         /// The position of the input.
@@ -88,8 +88,12 @@ pub fn staking_outputs<C: Verification>(
     Ok(outputs)
 }
 
-/// Checks that signing a transaction cannot change its txid any more, so that others can be signed on top of
-/// it: every input is native SegWit or carries its final script_sig.
+/// Checks that nobody can change a transaction's txid any more, so that others can be signed on top of it: every input is
+/// native SegWit with an empty script_sig, or P2SH whose script_sig is the push of its witness program and nothing else
+/// (BIP-0141).
+///
+/// Signatures older than SegWit stand in the script_sig, and there whoever relays or mines the transaction can write them
+/// otherwise (BIP-0062): such an input is never final.
 ///
 /// # Errors
 ///
@@ -98,8 +102,20 @@ pub fn check_txid_final(tx: &Transaction, prevouts: &[TxOut]) -> Result<(), Stak
     if tx.input.len() != prevouts.len() {
         return Err(StakingError::Prevouts { inputs: tx.input.len(), prevouts: prevouts.len() });
     }
-    let open = tx.input.iter().zip(prevouts).position(|(input, prevout)| {
-        input.script_sig.is_empty() && !prevout.script_pubkey.is_witness_program()
-    });
+    let open =
+        tx.input.iter().zip(prevouts).position(|(input, prevout)| !is_final(input, &prevout.script_pubkey));
     open.map_or(Ok(()), |input| Err(StakingError::TxidNotFinal { input }))
+}
+
+fn is_final(input: &TxIn, script_pubkey: &Script) -> bool {
+    match input.script_sig.as_bytes().split_first() {
+        None => script_pubkey.is_witness_program(),
+        // A witness program is short enough that the one byte before it is its length.
+        Some((length, program)) => {
+            let program = Script::from_bytes(program);
+            usize::from(*length) == program.len()
+                && program.is_witness_program()
+                && *script_pubkey == program.to_p2sh()
+        }
+    }
 }

@@ -256,6 +256,36 @@ fn an_expansion_keeps_value_parties_and_enough_of_the_committee() {
 }
 
 #[test]
+fn an_expansion_is_locked_for_longer_than_the_longer_unbonding_time() {
+    let world = world(1, (3, 5));
+    // 200 blocks of unbonding before, 300 after; and the other way round.
+    for (old, new) in [(200, 300), (300, 200), (300, 300)] {
+        let under = |params: StakingParams, unbonding_time: u32, staking_time: u32| {
+            let params = StakingParams { unbonding_time: Timelock::new(unbonding_time).unwrap(), ..params };
+            let providers = Providers::new(world.providers.iter().map(key).collect()).unwrap();
+            let staking_time = Timelock::new(staking_time).unwrap();
+            StakeTerms::under(&params, key(&world.staker), providers, staking_time).unwrap()
+        };
+        let previous = under(world.params.clone(), old, 1_000);
+        let previous = Stake::new(&world.secp, previous, outpoint(7), VALUE);
+        let build = |staking_time| {
+            let terms = under(next(&world), new, staking_time);
+            ExpansionTx::build(&world.secp, &previous, terms, LARGER, funding(&world, 555_000)).map(|_| ())
+        };
+        let unbonding_time = Timelock::new(300).unwrap();
+        for time in [100, 201, 300] {
+            let staking_time = Timelock::new(time).unwrap();
+            assert_eq!(build(time), Err(ExpansionError::StakingTime { staking_time, unbonding_time }));
+        }
+        assert_eq!(build(301), Ok(()));
+    }
+    let staking_time = Timelock::new(300).unwrap();
+    let error =
+        DelegationError::from(ExpansionError::StakingTime { staking_time, unbonding_time: staking_time });
+    assert_eq!(error.rule(), "expansion-time");
+}
+
+#[test]
 fn an_expansion_is_funded_by_an_output_that_is_no_stake() {
     let world = world(1, (3, 5));
     let terms = terms_under(&world, &next(&world));

@@ -146,6 +146,35 @@ fn a_fee_below_the_least_is_refused_and_a_higher_one_accepted() {
 }
 
 #[test]
+fn a_fee_rate_that_no_node_sends_on_is_refused_at_the_signed_weight() {
+    let world = world_with(1, (3, 5), 100_000_000, 1_000);
+    let free = Slashing { min_fee: Amount::ZERO, ..world.slashing().clone() };
+    let build = |fee: Amount| SlashingTx::build(world.stake.coin(), world.stake.refund_output(), &free, fee);
+    let built = build(FEE).unwrap();
+    let spend = built.spend(world.stake.coin());
+    let signatures = world.sign(&spend, world.slashers());
+    let signed = built.finish(&world.secp, world.stake.coin(), &signatures).unwrap();
+    let weight = signed.weight().to_wu();
+
+    // 0.1 and 10,000 sat per virtual byte, of 4 weight units each.
+    let (least, most) = (sat(weight.div_ceil(40)), sat(weight * 2_500));
+    for fee in [least, most] {
+        let tx = build(fee).unwrap().tx().clone();
+        let (coin, refund) = (world.stake.coin(), world.stake.refund_output());
+        assert!(SlashingTx::check(coin, refund, &free, &tx).is_ok());
+    }
+    for fee in [Amount::ZERO, least - sat(1), most + sat(1), sat(80_000_000)] {
+        assert_eq!(build(fee), Err(SlashingError::FeeRate { fee, weight }));
+    }
+    assert_eq!(
+        build(sat(80_000_000)).unwrap_err().to_string(),
+        format!(
+            "slashing transaction: fee 80000000 sat for {weight} weight units is outside 100..=10000000 sat/kvB"
+        )
+    );
+}
+
+#[test]
 fn outputs_above_the_input_are_refused_without_overflow() {
     let value = sat(1_000_000);
     for rest in [sat(900_001), Amount::MAX_MONEY, Amount::MAX] {
@@ -196,7 +225,8 @@ fn a_slashing_heavier_than_nodes_relay_is_refused() {
         let mut bytes = vec![0x6a];
         bytes.resize(length, 0x51);
         let heavy = Slashing { pk_script: ScriptBuf::from_bytes(bytes), ..world.slashing().clone() };
-        SlashingTx::build(world.stake.coin(), world.stake.refund_output(), &heavy, FEE)
+        // As nodes relay it: 0.1 sat for each virtual byte.
+        SlashingTx::build(world.stake.coin(), world.stake.refund_output(), &heavy, sat(10_000))
     };
     let weight = |tx: &SlashingTx| {
         let spend = tx.spend(world.stake.coin());

@@ -113,7 +113,7 @@ fn prevouts(scripts: &[ScriptBuf]) -> Vec<TxOut> {
 }
 
 #[test]
-fn a_txid_is_final_once_every_input_is_segwit_or_has_its_script_sig() {
+fn a_txid_is_final_once_every_input_is_native_segwit() {
     let zeros = bitcoin::hashes::Hash::all_zeros;
     let p2wpkh = ScriptBuf::new_p2wpkh(&WPubkeyHash::from_raw_hash(zeros()));
     let p2tr = world(1, (1, 1)).stake.coin().output.script_pubkey().clone();
@@ -126,10 +126,44 @@ fn a_txid_is_final_once_every_input_is_segwit_or_has_its_script_sig() {
         let mixed = prevouts(&[p2wpkh.clone(), legacy]);
         let open = Err(StakingError::TxidNotFinal { input: 1 });
         assert_eq!(check_txid_final(&spending(&[&[], &[]]), &mixed), open);
-        assert_eq!(check_txid_final(&spending(&[&[], &[0x51]]), &mixed), Ok(()));
+        // A miner can write a signature otherwise, such as with another push before it.
+        assert_eq!(check_txid_final(&spending(&[&[], &[0x51]]), &mixed), open);
     }
+    // No node takes it.
+    let with_script_sig = spending(&[&[], &[0x51]]);
+    assert_eq!(check_txid_final(&with_script_sig, &native), Err(StakingError::TxidNotFinal { input: 1 }));
     let error = StakingError::Prevouts { inputs: 2, prevouts: 1 };
     assert_eq!(check_txid_final(&spending(&[&[], &[]]), &native[..1]), Err(error));
+}
+
+#[test]
+fn a_wrapped_input_is_final_with_the_push_of_its_witness_program_and_nothing_else() {
+    let program = [&[0u8, 0x14][..], &[7; 20]].concat();
+    let wrapped = prevouts(&[ScriptBuf::from_bytes(program.clone()).to_p2sh()]);
+    let check = |script_sig: &[u8]| check_txid_final(&spending(&[script_sig]), &wrapped);
+    let push = [&[0x16][..], &program].concat();
+    assert_eq!(check(&push), Ok(()));
+
+    let open = Err(StakingError::TxidNotFinal { input: 0 });
+    let other = [&[0x16, 0, 0x14][..], &[8; 20]].concat();
+    let changes = [
+        ("nothing", vec![]),
+        ("a push before it", [&[0x51][..], &push].concat()),
+        ("a push behind it", [&push[..], &[0x51]].concat()),
+        ("OP_PUSHDATA1", [&[0x4c, 0x16][..], &program].concat()),
+        ("the program without its push", program),
+        ("a program that the output does not commit to", other),
+    ];
+    for (name, script_sig) in changes {
+        assert_eq!(check(&script_sig), open, "{name}");
+    }
+    // A signature and its key, under a redeem script that is no witness program.
+    let redeem = ScriptBuf::from_bytes([&[0x21][..], &[2; 33], &[0xac]].concat());
+    let legacy = prevouts(&[redeem.to_p2sh()]);
+    let script_sig = [&[0x01, 0x30, 0x23][..], redeem.as_bytes()].concat();
+    assert_eq!(check_txid_final(&spending(&[&script_sig]), &legacy), open);
+    let alone = [&[0x23][..], redeem.as_bytes()].concat();
+    assert_eq!(check_txid_final(&spending(&[&alone]), &legacy), open);
 }
 
 #[test]

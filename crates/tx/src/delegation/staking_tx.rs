@@ -1,15 +1,15 @@
 use alloc::vec::Vec;
 use core::ops::Deref;
 
-use bitcoin::{Script, Transaction, TxIn, TxOut, Witness};
+use bitcoin::{Transaction, Witness};
 
 use super::DelegationError;
 
 /// A staking transaction on its way to its committee: everybody sees it without its witnesses, which only a verified
 /// delegation hands out.
 ///
-/// What a txid commits to is all that others sign on. Only a script_sig, where an input needs one, is part of that:
-/// inputs older than SegWit are signed by it for everybody to see.
+/// What a txid commits to is all that others sign on. Every input of a checked delegation needs a witness, for those older
+/// than SegWit are refused ([`check_txid_final`](crate::check_txid_final)): without witnesses nobody can send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StakingTx {
     unsigned: Transaction,
@@ -84,22 +84,7 @@ impl StakingTx {
     }
 
     /// The first input, counted from `from` on, that is not signed. Whether a signature is right is for nodes to say.
-    pub(super) fn unsigned_input(&self, prevouts: &[TxOut], from: usize) -> Option<usize> {
-        let inputs = self.unsigned.input.iter().zip(&self.witnesses).zip(prevouts);
-        let unsigned = |((input, witness), prevout): ((&TxIn, &Witness), &TxOut)| {
-            witness.is_empty() && (needs_witness(input, prevout) || input.script_sig.is_empty())
-        };
-        inputs.skip(from).position(unsigned).map(|position| position + from)
+    pub(super) fn unsigned_input(&self, from: usize) -> Option<usize> {
+        self.witnesses.iter().skip(from).position(Witness::is_empty).map(|position| position + from)
     }
-}
-
-/// Whether an input is SegWit, natively or wrapped in P2SH (BIP-0141).
-fn needs_witness(input: &TxIn, prevout: &TxOut) -> bool {
-    let wrapped = |push: &[u8]| {
-        push.split_first().is_some_and(|(length, program)| {
-            usize::from(*length) == program.len() && Script::from_bytes(program).is_witness_program()
-        })
-    };
-    let script = &prevout.script_pubkey;
-    script.is_witness_program() || (script.is_p2sh() && wrapped(input.script_sig.as_bytes()))
 }

@@ -469,7 +469,7 @@ impl Delegation<Verified> {
             tx.input[0].witness = expanded.tx.spend(&expanded.previous).assemble(&signatures)?;
             from = 1;
         }
-        match self.package.staking_tx.unsigned_input(&self.package.prevouts, from) {
+        match self.package.staking_tx.unsigned_input(from) {
             Some(input) => Err(DelegationError::NotSigned { input }),
             None => Ok(tx),
         }
