@@ -10,7 +10,8 @@ use bitcoin::secp256k1::{Message, Parity, PublicKey, Secp256k1, Verification, XO
 
 use crate::scalar::PublicScalar;
 
-/// `s·G - e·P` for the point P with even Y; `None` if that is the point at infinity.
+/// `s·G - e·P` for the point P with even Y; `None` if that is the point at infinity. `None` too for e = 0 and P = -s·G,
+/// where a sum on the way there is: a challenge that hashes to zero, which nobody finds, and its signature is refused.
 pub(crate) fn sub_mul<C: Verification>(
     secp: &Secp256k1<C>,
     s: &PublicScalar,

@@ -195,6 +195,48 @@ fn a_bech32_account_is_lower_case_with_its_checksum() {
 }
 
 #[test]
+fn a_bech32_account_has_90_characters_at_most_in_json_too() {
+    use bitcoin::bech32::{Bech32, Hrp, encode};
+    // The digit 1, the checksum of 6, and 8 characters for 5 bytes.
+    let address =
+        |prefix: usize| encode::<Bech32>(Hrp::parse(&"a".repeat(prefix)).unwrap(), &[7; 35]).unwrap();
+    let longest = address(27);
+    assert_eq!(longest.len(), 90);
+    let account = Account::bech32(&longest).unwrap();
+    let proof = ProofOfPossession::bip340(&secp(), &keypair(5), account, Some(context()), &[0; 32]);
+    let text = serde_json::to_string(&proof).unwrap();
+    assert_eq!(serde_json::from_str::<ProofOfPossession>(&text).unwrap(), proof);
+
+    for prefix in [28, 83] {
+        let long = address(prefix);
+        let error = AccountError::Bech32Length { actual: long.len() };
+        assert_eq!(Account::bech32(&long), Err(error.clone()));
+        let long = text.replace(&longest, &long);
+        let refusal = serde_json::from_str::<ProofOfPossession>(&long).unwrap_err().to_string();
+        assert!(refusal.starts_with(&error.to_string()), "{refusal}");
+    }
+}
+
+#[test]
+fn the_longest_proof_of_every_kind_fits_its_bound_in_both_encodings() {
+    use bitcoin::bech32::{Bech32, Hrp, encode};
+    let prefix = Hrp::parse(&"a".repeat(27)).unwrap();
+    let longest = [
+        Account::bech32(&encode::<Bech32>(prefix, &[7; 35]).unwrap()).unwrap(),
+        Account::from_raw(&[7; Account::MAX_RAW]).unwrap(),
+        Account::text(&"x".repeat(Account::MAX_TEXT)).unwrap(),
+    ];
+    let context = Context::new(&"s".repeat(Context::MAX_SERVICE), Network::Bitcoin).unwrap();
+    for proof in longest.iter().flat_map(|account| proofs(&keypair(5), account, Some(&context))) {
+        let bytes = proof.to_bytes();
+        assert!(bytes.len() <= MAX_SIZE, "{}", bytes.len());
+        assert_eq!(ProofOfPossession::from_bytes(&bytes).as_ref(), Ok(&proof));
+        let text = serde_json::to_string(&proof).unwrap();
+        assert_eq!(serde_json::from_str::<ProofOfPossession>(&text).unwrap(), proof);
+    }
+}
+
+#[test]
 fn accounts_are_bounded() {
     assert_eq!(Account::from_raw(&[]), Err(AccountError::Length { actual: 0, most: 64 }));
     assert!(Account::from_raw(&[1; 64]).is_ok());

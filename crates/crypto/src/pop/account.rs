@@ -50,6 +50,12 @@ pub enum AccountError {
     /// Not bech32 with its checksum in lower case.
     #[error("account: not a lower-case bech32 address with a valid checksum")]
     Bech32,
+    /// BIP-0173: longer than a bech32 address can be.
+    #[error("account: a bech32 address of {actual} characters, {} are allowed", Account::MAX_BECH32)]
+    Bech32Length {
+        /// Its characters.
+        actual: usize,
+    },
     /// Not hex.
     #[error("account: not hex")]
     Hex,
@@ -69,6 +75,8 @@ pub enum AccountError {
 impl Account {
     /// The most raw bytes of a bech32 or hex account.
     pub const MAX_RAW: usize = 64;
+    /// The most characters of a bech32 account (BIP-0173).
+    pub const MAX_BECH32: usize = 90;
     /// The most bytes of a text account.
     pub const MAX_TEXT: usize = 128;
 
@@ -76,8 +84,11 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// [`AccountError::Bech32`] or [`AccountError::Length`].
+    /// [`AccountError::Bech32Length`], [`AccountError::Bech32`] or [`AccountError::Length`].
     pub fn bech32(address: &str) -> Result<Self, AccountError> {
+        if address.len() > Self::MAX_BECH32 {
+            return Err(AccountError::Bech32Length { actual: address.len() });
+        }
         let checked = CheckedHrpstring::new::<Bech32>(address).map_err(|_| AccountError::Bech32)?;
         let hrp: Hrp = checked.hrp();
         // Padding that is not zero would be a second text for the same bytes.
