@@ -1,0 +1,191 @@
+use std::io;
+use std::path::PathBuf;
+
+use bitcoin::Network;
+use tapstake_restake::{BookError, Imbalance};
+
+use crate::line::Head;
+
+/// What is wrong with a line of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// Its hash is not that of the line and the lines before it: one of its bytes was changed, or a line before it was
+    /// removed, added or moved.
+    #[error(
+        "its hash does not follow from it and the line before: it was changed, or a line was removed, added or moved"
+    )]
+    Hash,
+    /// It is longer than any entry.
+    #[error("it is longer than 1 MiB")]
+    TooLong,
+    /// Its hash is right and its form is not: another program wrote it.
+    #[error("it is no entry: {0}")]
+    Form(String),
+    /// Its number is not the next.
+    #[error("it is entry {found} where entry {expected} belongs")]
+    Counter {
+        /// Its number.
+        found: u64,
+        /// The next number.
+        expected: u64,
+    },
+    /// The book refuses its entry.
+    #[error("the book refuses it: {0}")]
+    Refused(BookError),
+}
+
+/// Why a ledger cannot be opened, or does not take an entry.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// A file or folder cannot be read or written.
+    #[error("{}: {error}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// There is a file of this name already.
+    #[error("{} is there already", file.display())]
+    Exists {
+        /// The file.
+        file: PathBuf,
+    },
+    /// There is no such book.
+    #[error("there is no book at {}", file.display())]
+    Missing {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Another process is at it.
+    #[error("{} is in use by another process", file.display())]
+    Busy {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The first line is not that of a journal.
+    #[error("{} is no book: line 1 does not say so", file.display())]
+    NoBook {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A format of a newer program.
+    #[error("{} is a book of version {found}, this program reads version {supported}", file.display())]
+    NewerVersion {
+        /// The file.
+        file: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version read here.
+        supported: u32,
+    },
+    /// A line was changed, removed, added or moved. Nothing is read beyond it.
+    #[error("{}, line {line}: {damage}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// The number of the line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        damage: Damage,
+    },
+    /// Entries that were acknowledged are gone from the end.
+    #[error(
+        "{}, line {line}: missing or cut off, and its index has seen {known} entries: acknowledged entries are gone",
+        file.display()
+    )]
+    Shortened {
+        /// The file.
+        file: PathBuf,
+        /// The number of the first line that is not whole.
+        line: u64,
+        /// The entries that the index has seen.
+        known: u64,
+    },
+    /// The journal is whole, and not the one that the index has seen.
+    #[error("{}, line {line}: it ends in {found}, where its index has seen {known}", file.display())]
+    Rewritten {
+        /// The file.
+        file: PathBuf,
+        /// The number of the line.
+        line: u64,
+        /// Its hash.
+        found: Head,
+        /// The hash that the index has seen there.
+        known: Head,
+    },
+    /// The last line has no end, and no index tells whether it was acknowledged.
+    #[error(
+        "{}, line {line}: cut off after {bytes} bytes, and no index tells whether it was acknowledged",
+        file.display()
+    )]
+    Torn {
+        /// The file.
+        file: PathBuf,
+        /// The number of the line.
+        line: u64,
+        /// The bytes that are left of it.
+        bytes: u64,
+    },
+    /// The journal does not have the hash that the caller knows.
+    #[error("entry {counter} should end in {expected}, {}", match found {
+        Some(found) => format!("it ends in {found}"),
+        None => "there is no such entry".to_owned(),
+    })]
+    OtherHead {
+        /// The entry's number; 0 is the first line.
+        counter: u64,
+        /// What the caller knows.
+        expected: Head,
+        /// What the journal has.
+        found: Option<Head>,
+    },
+    /// The book is of another network.
+    #[error("{} is a book of {found}, not of {expected}", file.display())]
+    Network {
+        /// The file.
+        file: PathBuf,
+        /// Its network.
+        found: Network,
+        /// The network asked for.
+        expected: Network,
+    },
+    /// The book refuses the entry. Nothing was written.
+    #[error(transparent)]
+    Refused(#[from] BookError),
+    /// An entry that does not fit into a line.
+    #[error("the entry takes {bytes} bytes, a line takes at most 1 MiB")]
+    TooLong {
+        /// The bytes.
+        bytes: usize,
+    },
+    /// An earlier write failed: what has reached the disk is seen by opening it again.
+    #[error("{}: an earlier write failed; open it again", file.display())]
+    Failed {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The books do not balance.
+    #[error("the books do not balance: {0}")]
+    Imbalance(#[from] Imbalance),
+    /// The index says something else than the journal.
+    #[error("{}: {what} at entry {counter} is not what the journal makes", file.display())]
+    IndexDiffers {
+        /// The index.
+        file: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// The number of the entry.
+        counter: u64,
+    },
+    /// The index cannot be read or written.
+    #[error("{}: {error}", file.display())]
+    Index {
+        /// The index.
+        file: PathBuf,
+        /// Why.
+        error: rusqlite::Error,
+    },
+}

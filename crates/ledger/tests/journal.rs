@@ -1,0 +1,419 @@
+//! A journal that somebody has touched, a writer that was killed, an index that is gone.
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bitcoin::Network;
+use bitcoin::hashes::{Hash, sha256};
+use bitcoin::secp256k1::{Keypair, Secp256k1};
+use tapstake_ledger::{Damage, IndexState, Ledger, LedgerError, audit};
+use tapstake_params::{Height, SlashingRate, Timelock};
+use tapstake_restake::{
+    BookError, Denomination, Entry, Event, PartsPerMillion, PoolId, ServiceId, ServiceTerms,
+};
+
+/// The entries of the book that these tests are about.
+const ENTRIES: u64 = 20;
+
+fn entries() -> Vec<Entry> {
+    let provider = Keypair::from_seckey_slice(&Secp256k1::new(), &[7; 32]).unwrap().x_only_public_key().0;
+    let (service, denomination) = (ServiceId::new("a").unwrap(), Denomination::new("u").unwrap());
+    let terms = ServiceTerms {
+        denomination: denomination.clone(),
+        slashing_rate: SlashingRate::from_ten_thousandths(1_000).unwrap(),
+        unbonding_time: Timelock::new(100).unwrap(),
+        leverage_limit: PartsPerMillion::percent(200).unwrap(),
+    };
+    let mut events = vec![
+        Event::RegisterService { service: service.clone(), terms },
+        Event::RegisterProvider { service: service.clone(), provider, commission: PartsPerMillion::ZERO },
+        Event::OpenPool { pool: PoolId::new("p").unwrap(), unbonding_time: Timelock::new(100).unwrap() },
+    ];
+    events.extend((4..=ENTRIES).map(|amount| Event::Reward {
+        service: service.clone(),
+        provider,
+        denomination: denomination.clone(),
+        amount: amount.into(),
+    }));
+    (100..).map(Height::new).zip(events).map(|(height, event)| Entry { height, event }).collect()
+}
+
+struct Book {
+    folder: tempfile::TempDir,
+}
+
+impl Book {
+    fn new() -> Self {
+        let book = Book { folder: tempfile::tempdir().unwrap() };
+        let mut ledger = Ledger::create(&book.file(), Network::Regtest).unwrap();
+        for (entry, counter) in entries().into_iter().zip(1..) {
+            assert_eq!(ledger.append(entry).unwrap().counter, counter);
+        }
+        book
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("book.jsonl")
+    }
+
+    fn index(&self) -> PathBuf {
+        self.folder.path().join("book.jsonl.index")
+    }
+
+    fn open(&self) -> Result<Ledger, LedgerError> {
+        Ledger::open(&self.file())
+    }
+
+    fn lines(&self) -> Vec<String> {
+        fs::read_to_string(self.file()).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    fn write(&self, lines: &[String]) {
+        fs::write(self.file(), lines.join("\n") + "\n").unwrap();
+    }
+}
+
+/// The line that is refused, by opening and by an audit alike, with the index and without.
+fn refused_line(book: &Book) -> u64 {
+    let line = |error| match error {
+        LedgerError::Damaged { line, .. } | LedgerError::Shortened { line, .. } => line,
+        other => panic!("{other}"),
+    };
+    let before = fs::read(book.file()).unwrap();
+    let found = line(book.open().unwrap_err());
+    assert_eq!(line(audit(&book.file(), None).unwrap_err()), found);
+    assert_eq!(fs::read(book.file()).unwrap(), before, "a refused journal is left as it is");
+    found
+}
+
+#[test]
+fn a_book_reads_as_it_was_written_and_its_audit_agrees() {
+    let book = Book::new();
+    let ledger = book.open().unwrap();
+    let mut expected = tapstake_restake::Book::new();
+    for entry in entries() {
+        expected.apply(&entry).unwrap();
+    }
+    assert_eq!(ledger.book(), &expected);
+    assert_eq!((ledger.network(), ledger.index_state()), (Network::Regtest, &IndexState::Current));
+    let rewards = ledger.last(3, Some("reward"), Height::GENESIS).unwrap();
+    assert_eq!(rewards.iter().map(|record| record.counter).collect::<Vec<_>>(), [18, 19, 20]);
+    assert_eq!(rewards[2].event, entries()[19].event);
+    let head = ledger.head();
+    drop(ledger);
+    let report = audit(&book.file(), Some((ENTRIES, head))).unwrap();
+    assert_eq!((report.entries, report.head, report.index), (ENTRIES, head, IndexState::Current));
+    let wrong = audit(&book.file(), Some((ENTRIES - 1, head))).unwrap_err();
+    assert!(matches!(wrong, LedgerError::OtherHead { counter: 19, found: Some(_), .. }), "{wrong}");
+    let absent = audit(&book.file(), Some((ENTRIES + 1, head))).unwrap_err();
+    assert!(matches!(absent, LedgerError::OtherHead { found: None, .. }), "{absent}");
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_refused_with_the_number_of_its_line() {
+    let book = Book::new();
+    let whole = fs::read(book.file()).unwrap();
+    let line_of = |at: usize| 1 + whole[..at].iter().filter(|byte| **byte == b'\n').count() as u64;
+    // Every byte once, with its bits in turn.
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        fs::write(book.file(), &bytes).unwrap();
+        let error = book.open().unwrap_err();
+        match (line_of(at), error) {
+            // What does not say that it is a book is none; every other word of the line is under its hash.
+            (1, LedgerError::NoBook { .. } | LedgerError::NewerVersion { .. }) => {}
+            (expected, LedgerError::Damaged { line, damage: Damage::Hash, .. }) => {
+                assert_eq!(line, expected, "byte {at}");
+            }
+            // The end of the last line gone: it was acknowledged, as the index knows.
+            (_, LedgerError::Shortened { line, .. }) => {
+                assert_eq!((line, at), (ENTRIES + 1, whole.len() - 1));
+            }
+            (_, error) => panic!("byte {at}: {error}"),
+        }
+    }
+    fs::write(book.file(), whole).unwrap();
+    book.open().unwrap();
+}
+
+#[test]
+fn a_removed_repeated_moved_or_foreign_line_is_refused_with_its_number() {
+    let book = Book::new();
+    let lines = book.lines();
+    for at in 1..lines.len() {
+        let mut removed = lines.clone();
+        removed.remove(at);
+        book.write(&removed);
+        // What follows the gap is wrong; behind the last line nothing follows, and the index knows of it.
+        assert_eq!(refused_line(&book), at as u64 + 1);
+
+        let mut repeated = lines.clone();
+        repeated.insert(at + 1, lines[at].clone());
+        book.write(&repeated);
+        assert_eq!(refused_line(&book), at as u64 + 2);
+
+        let mut replayed = lines.clone();
+        replayed.push(lines[at].clone());
+        book.write(&replayed);
+        assert_eq!(refused_line(&book), lines.len() as u64 + 1);
+
+        if at + 1 < lines.len() {
+            let mut swapped = lines.clone();
+            swapped.swap(at, at + 1);
+            book.write(&swapped);
+            assert_eq!(refused_line(&book), at as u64 + 1);
+        }
+    }
+    let other = Book::new();
+    let mut ledger = other.open().unwrap();
+    ledger.append(Entry { height: Height::new(200), event: entries()[4].event.clone() }).unwrap();
+    drop(ledger);
+    let mut foreign = lines.clone();
+    foreign[5] = other.lines()[21].clone();
+    book.write(&foreign);
+    assert_eq!(refused_line(&book), 6);
+}
+
+#[test]
+fn without_the_index_only_a_hash_that_was_kept_shows_that_the_last_lines_are_gone() {
+    let book = Book::new();
+    let head = book.open().unwrap().head();
+    let lines = book.lines();
+    book.write(&lines[..15]);
+    let error = book.open().unwrap_err();
+    assert!(matches!(error, LedgerError::Shortened { line: 16, known: ENTRIES, .. }), "{error}");
+    fs::remove_file(book.index()).unwrap();
+    assert_eq!(book.open().unwrap().book().entries(), 14);
+    assert!(matches!(audit(&book.file(), Some((ENTRIES, head))), Err(LedgerError::OtherHead { .. })));
+}
+
+#[test]
+fn a_journal_written_anew_is_not_the_one_that_the_index_has_seen() {
+    let (book, other) = (Book::new(), tempfile::tempdir().unwrap());
+    let file = other.path().join("book.jsonl");
+    let mut ledger = Ledger::create(&file, Network::Regtest).unwrap();
+    for entry in entries() {
+        ledger.append(Entry { height: entry.height.saturating_add(1), ..entry }).unwrap();
+    }
+    drop(ledger);
+    fs::copy(&file, book.file()).unwrap();
+    let error = book.open().unwrap_err();
+    assert!(matches!(error, LedgerError::Rewritten { line: 21, .. }), "{error}");
+    let error = audit(&book.file(), None).unwrap_err();
+    assert!(matches!(error, LedgerError::IndexDiffers { counter: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_line_cut_off_after_it_was_acknowledged_is_refused_wherever_it_was_cut() {
+    let book = Book::new();
+    let whole = fs::read(book.file()).unwrap();
+    let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    for length in last..whole.len() {
+        fs::write(book.file(), &whole[..length]).unwrap();
+        assert_eq!(refused_line(&book), ENTRIES + 1);
+    }
+}
+
+#[test]
+fn a_line_that_a_killed_writer_has_begun_is_told_apart_and_cut_by_the_next_entry() {
+    let book = Book::new();
+    let whole = fs::read(book.file()).unwrap();
+    let mut next = entries()[5].clone();
+    next.height = Height::new(300);
+    let line = {
+        let mut ledger = book.open().unwrap();
+        ledger.append(next.clone()).unwrap();
+        fs::read(book.file()).unwrap()[whole.len()..].to_vec()
+    };
+    for length in 1..line.len() {
+        let (book, index) = (Book::new(), "the index has seen no such entry");
+        fs::write(book.file(), [&whole[..], &line[..length]].concat()).unwrap();
+        let mut ledger = book.open().unwrap();
+        let torn = ledger.torn().unwrap();
+        assert_eq!((torn.line, torn.bytes, ledger.book().entries()), (22, length as u64, ENTRIES), "{index}");
+        drop(ledger);
+        assert_eq!(audit(&book.file(), None).unwrap().torn, Some(torn));
+        ledger = book.open().unwrap();
+        assert_eq!(ledger.append(next.clone()).unwrap().counter, ENTRIES + 1);
+        drop(ledger);
+        assert_eq!(fs::read(book.file()).unwrap(), [&whole[..], &line[..]].concat());
+    }
+}
+
+#[test]
+fn without_an_index_a_line_without_end_is_cut_only_when_asked_for() {
+    let book = Book::new();
+    let whole = fs::read(book.file()).unwrap();
+    fs::write(book.file(), &whole[..whole.len() - 9]).unwrap();
+    fs::remove_file(book.index()).unwrap();
+    let next = Entry { height: Height::new(300), ..entries()[5].clone() };
+    for _ in 0..2 {
+        let mut ledger = book.open().unwrap();
+        let refused = ledger.append(next.clone()).unwrap_err();
+        assert!(matches!(refused, LedgerError::Torn { line: 21, .. }), "{refused}");
+        assert_eq!(ledger.last(1, None, Height::GENESIS).unwrap()[0].counter, ENTRIES - 1);
+    }
+    let mut ledger = book.open().unwrap();
+    assert_eq!(ledger.repair().unwrap().unwrap().line, 21);
+    assert_eq!(ledger.append(next).unwrap().counter, ENTRIES);
+    assert_eq!(ledger.repair().unwrap(), None);
+    drop(ledger);
+    assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Current);
+}
+
+/// Whether the index is as good as it was.
+fn check_index(book: &Book) {
+    let ledger = book.open().unwrap();
+    assert_eq!(ledger.index_state(), &IndexState::Current);
+    assert_eq!(ledger.last(100, None, Height::GENESIS).unwrap().len() as u64, ENTRIES);
+    assert_eq!(ledger.points(None).unwrap().len(), 1);
+    drop(ledger);
+    assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Current);
+}
+
+#[test]
+fn an_index_that_is_gone_emptied_cut_or_garbage_is_made_anew_and_nothing_else_changes() {
+    let book = Book::new();
+    let (journal, index) = (fs::read(book.file()).unwrap(), fs::read(book.index()).unwrap());
+    let garbage = vec![0x5a; index.len()];
+    let mut flipped = index.clone();
+    flipped[index.len() / 2..].fill(0xff);
+    for bytes in [&[][..], &index[..index.len() / 2], &index[..100], &garbage, &flipped] {
+        fs::write(book.index(), bytes).unwrap();
+        assert!(matches!(audit(&book.file(), None).unwrap().index, IndexState::Damaged { .. }));
+        assert!(matches!(book.open().unwrap().index_state(), IndexState::Damaged { .. }));
+        check_index(&book);
+    }
+    fs::remove_file(book.index()).unwrap();
+    assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Missing);
+    assert_eq!(book.open().unwrap().index_state(), &IndexState::Missing);
+    check_index(&book);
+    assert_eq!(fs::read(book.file()).unwrap(), journal);
+}
+
+#[test]
+fn an_index_that_is_behind_catches_up() {
+    let book = Book::new();
+    let old = fs::read(book.index()).unwrap();
+    let mut ledger = book.open().unwrap();
+    for _ in 0..3 {
+        ledger.append(Entry { height: Height::new(300), event: entries()[5].event.clone() }).unwrap();
+    }
+    drop(ledger);
+    fs::write(book.index(), old).unwrap();
+    assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Behind { entries: 3 });
+    assert_eq!(book.open().unwrap().index_state(), &IndexState::Behind { entries: 3 });
+    assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Current);
+}
+
+#[test]
+fn a_row_of_the_index_that_the_journal_does_not_make_is_found_by_the_audit() {
+    for (change, what) in [
+        ("UPDATE entry SET kind = 'claim' WHERE counter = 7", "the row"),
+        ("UPDATE entry SET start = start + 1 WHERE counter = 7", "the row"),
+        ("UPDATE point SET nav = nav + 1", "a pool's worth"),
+        ("DELETE FROM point", "a pool's worth"),
+        ("DELETE FROM entry WHERE counter = 7", "the row"),
+        ("INSERT INTO point SELECT 20, pool, height, nav, 1, queued, reserves FROM point", "a row too many"),
+    ] {
+        let book = Book::new();
+        rusqlite::Connection::open(book.index()).unwrap().execute_batch(change).unwrap();
+        match audit(&book.file(), None).unwrap_err() {
+            LedgerError::IndexDiffers { what: found, .. } => assert_eq!(found, what, "{change}"),
+            other => panic!("{change}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn what_the_book_refuses_is_not_written() {
+    let book = Book::new();
+    let before = fs::read(book.file()).unwrap();
+    let mut ledger = book.open().unwrap();
+    let late = Entry { height: Height::new(1), ..entries()[5].clone() };
+    assert!(matches!(ledger.append(late), Err(LedgerError::Refused(BookError::Late { .. }))));
+    let again = Entry { height: Height::new(300), ..entries()[0].clone() };
+    assert!(matches!(ledger.append(again), Err(LedgerError::Refused(BookError::ServiceExists(_)))));
+    assert_eq!(ledger.book().entries(), ENTRIES);
+    drop(ledger);
+    assert_eq!(fs::read(book.file()).unwrap(), before);
+}
+
+/// A line with the right hash, as no program of this kind writes it.
+fn forged(before: &str, text: &str) -> String {
+    let head: [u8; 32] =
+        bitcoin::hex::FromHex::from_hex(&before[before.len() - 66..before.len() - 2]).unwrap();
+    let tag = sha256::Hash::hash(b"tapstake/book/line").to_byte_array();
+    let hash = sha256::Hash::hash(&[&tag[..], &tag, &head, text.as_bytes()].concat());
+    // A tagged hash is not shown reversed.
+    format!("{text},\"hash\":\"{hash}\"}}")
+}
+
+#[test]
+fn lines_with_the_right_hash_and_the_wrong_content_are_refused_with_their_number() {
+    let book = Book::new();
+    let lines = book.lines();
+    let text = |line: &str| line[..line.len() - 75].to_owned();
+    let last = &lines[20];
+    let same = forged(&lines[19], &text(last));
+    assert_eq!(&same, last, "the hash is the documented one");
+    for (text, expected) in [
+        (text(last).replace("\"counter\":20", "\"counter\":21"), "entry 21 where entry 20 belongs"),
+        (text(last).replace("\"height\":119", "\"height\":90"), "the book refuses it: entry at height 90"),
+        (text(last).replace("reward", "gift"), "it is no entry: unknown variant `gift`"),
+        (text(last).replace("\"height\"", "\"depth\""), "it is no entry: unknown field `depth`"),
+        (text(last).replace("\"20\"", "\"020\""), "without sign or leading zeros"),
+        (format!("{},\"hash\":\"\"", text(last)), "duplicate field `hash`"),
+        ("[".to_owned(), "it is no entry"),
+    ] {
+        let mut forged_lines = lines[..20].to_vec();
+        forged_lines.push(forged(&lines[19], &text));
+        book.write(&forged_lines);
+        let error = book.open().unwrap_err();
+        assert!(matches!(error, LedgerError::Damaged { line: 21, .. }), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    fs::write(book.file(), [lines[..20].join("\n").as_bytes(), b"\n", &vec![b'x'; 3 << 20]].concat())
+        .unwrap();
+    let error = book.open().unwrap_err();
+    assert!(matches!(error, LedgerError::Damaged { line: 21, damage: Damage::TooLong, .. }), "{error}");
+}
+
+#[test]
+fn no_book_another_file_and_a_newer_book_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x");
+    assert!(matches!(Ledger::open(&file), Err(LedgerError::Missing { .. })));
+    let header = r#"{"format":"tapstake-book","version":2,"network":"regtest","hash":"00"}"#;
+    for (content, newer) in [("", false), ("{}\n", false), ("\0\0\0\n", false), (header, false)] {
+        fs::write(&file, content).unwrap();
+        assert!(matches!(Ledger::open(&file), Err(LedgerError::NoBook { .. })), "{content} {newer}");
+    }
+    fs::write(&file, format!("{header}\n")).unwrap();
+    assert!(matches!(Ledger::open(&file), Err(LedgerError::NewerVersion { found: 2, supported: 1, .. })));
+    assert!(matches!(Ledger::create(&file, Network::Regtest), Err(LedgerError::Exists { .. })));
+}
+
+#[test]
+fn a_second_process_waits_and_is_refused_while_the_first_is_at_it() {
+    let book = Book::new();
+    let ledger = book.open().unwrap();
+    assert!(matches!(book.open(), Err(LedgerError::Busy { .. })));
+    let file = book.file();
+    let waiting = std::thread::spawn(move || Ledger::open(&file).map(|ledger| ledger.book().entries()));
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    drop(ledger);
+    assert_eq!(waiting.join().unwrap().unwrap(), ENTRIES);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_files_are_the_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let book = Book::new();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&book.file()), mode(&book.index())), (0o600, 0o600));
+    assert_eq!(fs::read_dir(book.folder.path()).unwrap().count(), 2, "nothing else is left");
+}
