@@ -347,3 +347,6 @@ fn error(file: &Path, error: rusqlite::Error) -> CovenantError {
         _ => CovenantError::Database { file, error },
     }
 }
+
+#[cfg(test)]
+mod tests;

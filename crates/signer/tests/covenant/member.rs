@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bitcoin::secp256k1::schnorr;
-use bitcoin::{OutPoint, ScriptBuf, TapSighash, TxIn, TxOut, XOnlyPublicKey};
+use bitcoin::{OutPoint, TapSighash, XOnlyPublicKey};
 use tapstake_crypto::adaptor::AdaptorSignature;
 use tapstake_params::{Height, StakingParams};
 use tapstake_signer::covenant::{
@@ -15,7 +15,7 @@ use tapstake_signer::keyfile::{KeyFileError, Passphrase, SecretBytes, WorkFactor
 use tapstake_tx::delegation::DelegationPackage;
 use tempfile::TempDir;
 
-use crate::world::{MEMBERS, Make, coin, input, key, keypair, member, params, policy, restake, sat};
+use crate::world::{MEMBERS, Make, coin, key, keypair, member, params, policy, sat};
 
 /// Member 0 in a folder of its own.
 pub(crate) struct Folder {
@@ -160,23 +160,6 @@ fn funding_by_anything_of_a_stake_that_was_signed_for_is_refused() {
     }
     let change = OutPoint { vout: 1, ..package.outpoint() };
     folder.ask(&Make { funding: change, ..Make::default() }.package(), 50).unwrap();
-}
-
-#[test]
-fn a_delegation_too_long_to_be_kept_is_refused() {
-    let folder = Folder::new(&policy(vec![params()]));
-    let mut package = Make::default().package();
-    let (mut tx, mut prevouts) = (package.staking_tx.unsigned().clone(), package.prevouts.clone());
-    for number in 100..210 {
-        // An input that is older than SegWit, of a script that nothing commits to.
-        let script_sig = ScriptBuf::from_bytes(vec![0x51]);
-        tx.input.push(TxIn { script_sig, ..input(coin(number)) });
-        prevouts.push(TxOut { value: sat(1_000), script_pubkey: ScriptBuf::from_bytes(vec![0x61; 10_000]) });
-    }
-    restake(&mut package, tx, prevouts, &params());
-    let refusal = folder.ask(&package, 50).unwrap_err();
-    assert_eq!(refusal.rule(), Some("too-long"), "{refusal}");
-    assert_eq!(folder.open().signed().unwrap(), []);
 }
 
 #[test]
