@@ -3,14 +3,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bitcoin::{BlockHash, Network, Work, XOnlyPublicKey};
-use tapstake_crypto::pop::{Context, PossessionForm};
+use tapstake_crypto::pop::{Account, Context, PossessionForm};
 use tapstake_params::{BoundsError, Height, ScheduleError};
 use tapstake_script::{FindError, OpReturnError, TermsError};
 use tapstake_tx::delegation::{DelegationError, SignedTx};
 
 use crate::headers::{DeepReorganisation, HeaderError};
 use crate::policy::Depth;
-use crate::{InclusionError, Registration, Rule};
+use crate::{AccountRule, InclusionError, Registration, Rule};
 
 /// Why a proof does not prove a stake. Each variant belongs to one [`Rule`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -179,6 +179,9 @@ pub enum VerifyError {
         /// What the policy asks for.
         expected: Option<Context>,
     },
+    /// The account is none of those that the policy takes: the account, and the policy's rule.
+    #[error("proof of possession for account {}: the policy takes accounts of the kind {}", .0.0, .0.1)]
+    PossessionAccount(Box<(Account, AccountRule)>),
     /// The service knows none of the providers.
     #[error("none of the stake's providers is known to the service: {}", list(providers))]
     UnknownProviders {
@@ -251,6 +254,7 @@ impl VerifyError {
             VerifyError::Delegation(error) => delegation_rule(error),
             VerifyError::PossessionForm { .. } => Rule::PossessionForm,
             VerifyError::PossessionContext { .. } => Rule::PossessionContext,
+            VerifyError::PossessionAccount(_) => Rule::PossessionAccount,
             VerifyError::UnknownProviders { .. } => Rule::KnownProvider,
             VerifyError::SlashedProvider { .. } => Rule::SlashedProvider,
         }

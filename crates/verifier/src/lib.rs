@@ -201,6 +201,7 @@ extern crate std;
 pub mod equivocation;
 pub mod headers;
 
+mod account_rule;
 mod error;
 mod included;
 mod inclusion;
@@ -216,6 +217,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
+pub use account_rule::{AccountRule, AccountRuleError};
 pub use error::VerifyError;
 pub use included::{Expired, IncludedStake, Status, active, expiry};
 pub use inclusion::{InclusionError, InclusionProof, Part};

@@ -6,6 +6,8 @@ use bitcoin::{Work, XOnlyPublicKey};
 use tapstake_crypto::pop::{Context, PossessionForm};
 use tapstake_params::Height;
 
+use crate::AccountRule;
+
 /// What a service asks of a proof beyond the rules that are the same for everybody.
 ///
 /// ```
@@ -61,11 +63,14 @@ pub struct ServicePolicy {
     /// What the proof of possession must name beside the account (rule 16): service and network, exactly these; or, with
     /// `None`, nothing.
     pub possession_context: Option<Context>,
+    /// Which accounts it takes (rule 16). A proof that names the account alone does not say of which kind it is: name the one
+    /// that the service has.
+    pub accounts: AccountRule,
 }
 
 impl ServicePolicy {
     /// A policy for stakes of these providers that takes proofs of possession of every form that name the account alone, as
-    /// deployed stakes have them.
+    /// deployed stakes have them, and accounts of every kind.
     pub fn new(stake: Policy, providers: impl IntoIterator<Item = XOnlyPublicKey>) -> Self {
         ServicePolicy {
             stake,
@@ -73,6 +78,7 @@ impl ServicePolicy {
             slashed_providers: BTreeSet::new(),
             possession_forms: PossessionForm::ALL.to_vec(),
             possession_context: None,
+            accounts: AccountRule::Any,
         }
     }
 }

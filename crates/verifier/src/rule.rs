@@ -81,6 +81,8 @@ pub enum Rule {
     PossessionForm,
     /// 16: the proof of possession names the service and network that the policy asks for, or none if it asks for none.
     PossessionContext,
+    /// 16: the account is one that the policy takes.
+    PossessionAccount,
     /// 17: one provider at least is known to the service.
     KnownProvider,
     /// 17: no provider is slashed.
@@ -113,7 +115,7 @@ impl Rule {
             | Rule::StakerSignature
             | Rule::CovenantSignature
             | Rule::CovenantQuorum => 15,
-            Rule::Possession | Rule::PossessionForm | Rule::PossessionContext => 16,
+            Rule::Possession | Rule::PossessionForm | Rule::PossessionContext | Rule::PossessionAccount => 16,
             Rule::KnownProvider | Rule::SlashedProvider => 17,
             Rule::Active => 18,
         }
@@ -158,6 +160,7 @@ impl Rule {
             Rule::Possession => "possession",
             Rule::PossessionForm => "possession-form",
             Rule::PossessionContext => "possession-context",
+            Rule::PossessionAccount => "possession-account",
             Rule::KnownProvider => "known-provider",
             Rule::SlashedProvider => "slashed-provider",
             Rule::Active => "active",

@@ -1,5 +1,6 @@
 //! Rules 15 to 17: the stake can be slashed, and it is for this service.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -61,6 +62,10 @@ impl VerifiedStake {
     }
 
     /// The account that the staker has named.
+    ///
+    /// Without a context, what the staker signed is the account's raw bytes or text, not its kind or prefix: whoever
+    /// brought the proof may have written `hex:…` for `bech32:bbn1…`, or another prefix. Pay by it only under a policy that
+    /// names the kind ([`ServicePolicy::accounts`]) or asks for a context.
     pub fn account(&self) -> &Account {
         &self.possession().account
     }
@@ -179,6 +184,10 @@ fn check_possession(possession: &ProofOfPossession, policy: &ServicePolicy) -> R
     if possession.context != policy.possession_context {
         let (found, expected) = (possession.context.clone(), policy.possession_context.clone());
         return Err(VerifyError::PossessionContext { found, expected });
+    }
+    if !policy.accounts.accepts(&possession.account) {
+        let (account, accepted) = (possession.account.clone(), policy.accounts.clone());
+        return Err(VerifyError::PossessionAccount(Box::new((account, accepted))));
     }
     Ok(())
 }

@@ -115,8 +115,8 @@ pub enum SlashingEvidenceError {
         /// How many there must be.
         needed: usize,
     },
-    /// Another provider than the evidence says has signed.
-    #[error("another provider has signed it than {claimed}")]
+    /// The provider that the evidence names has no part in the stake.
+    #[error("{claimed} is no provider of the stake that it slashes")]
     OtherProvider {
         /// The provider that the evidence names.
         claimed: XOnlyPublicKey,

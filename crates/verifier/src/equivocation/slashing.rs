@@ -31,7 +31,8 @@ pub struct SelectiveSlashing {
     /// The staking or unbonding output that it spends.
     #[serde(with = "With::<Hex>")]
     pub prevout: TxOut,
-    /// The provider whose key completed it.
+    /// The provider whose key completed it: one of the stake's, and not always the one that signed it, for providers may share
+    /// the work.
     pub provider: XOnlyPublicKey,
     /// Adaptor signatures of covenant members on the slashing transaction, encrypted to that provider's key. One that
     /// the witness completes is enough.
@@ -41,7 +42,8 @@ pub struct SelectiveSlashing {
 
 impl SelectiveSlashing {
     /// Puts the evidence together from the delegation file of a stake and a transaction that slashes it, or its unbonding
-    /// output, with its witness. The provider is the one whose signature is in there.
+    /// output, with its witness. The provider is the first whose adaptor signatures were decrypted for it; where none were, the
+    /// one whose signature is in there, and the evidence will not hold.
     ///
     /// # Errors
     ///
@@ -90,14 +92,21 @@ impl SelectiveSlashing {
             (_, Some(output)) if unbonding == spent => (output.clone(), true),
             _ => return Err(SlashingEvidenceError::OtherStake { spent }),
         };
-        let provider = Completed::read(secp, &slashing_tx, &prevout)?.provider;
-        let position = providers.iter().position(|key| *key == provider);
-        let given = |signatures: &CovenantSignatures| {
+        let completed = Completed::read(secp, &slashing_tx, &prevout)?;
+        let given = |signatures: &CovenantSignatures, position: usize| {
             let list = if of_unbonding { &signatures.unbonding_slashing } else { &signatures.slashing };
-            position.and_then(|position| list.get(position).copied())
+            list.get(position).copied()
         };
-        let given = parts.covenant.iter().filter_map(|(member, it)| Some((*member, given(it)?)));
-        let adaptor_signatures = given.collect();
+        let encrypted_to = |(position, provider): (usize, &XOnlyPublicKey)| {
+            let given =
+                parts.covenant.iter().filter_map(|(member, it)| Some((*member, given(it, position)?)));
+            (*provider, given.collect::<BTreeMap<_, _>>())
+        };
+        let lists = || providers.iter().enumerate().map(encrypted_to);
+        let (provider, adaptor_signatures) = lists()
+            .find(|(provider, list)| completed.extract(secp, provider, list).is_some())
+            .or_else(|| lists().find(|(provider, _)| *provider == completed.signer))
+            .unwrap_or_else(|| (completed.signer, BTreeMap::new()));
         Ok(SelectiveSlashing { slashing_tx, prevout, provider, adaptor_signatures })
     }
 
@@ -106,14 +115,15 @@ impl SelectiveSlashing {
         secp: &Secp256k1<C>,
     ) -> Result<VerifiedEquivocation, EvidenceError> {
         let completed = Completed::read(secp, &self.slashing_tx, &self.prevout)?;
-        if completed.provider != self.provider {
+        if !completed.parties.providers().keys().contains(&self.provider) {
             return Err(SlashingEvidenceError::OtherProvider { claimed: self.provider }.into());
         }
         let (given, members) = (self.adaptor_signatures.len(), completed.parties.covenant().keys().len());
         if given > members {
             return Err(SlashingEvidenceError::TooManyAdaptors { given, members }.into());
         }
-        let key = self.extract(secp, &completed).ok_or_else(|| SlashingEvidenceError::NotExtracted {
+        let key = completed.extract(secp, &self.provider, &self.adaptor_signatures);
+        let key = key.ok_or_else(|| SlashingEvidenceError::NotExtracted {
             given,
             txid: self.slashing_tx.compute_txid(),
             provider: self.provider,
@@ -125,22 +135,13 @@ impl SelectiveSlashing {
         };
         Ok(VerifiedEquivocation::new(key, equivocation))
     }
-
-    /// The key that turns one of the adaptor signatures into the one of its member in the witness.
-    fn extract<C: Verification>(&self, secp: &Secp256k1<C>, completed: &Completed) -> Option<ExposedKey> {
-        completed.covenant.iter().find_map(|(member, signature)| {
-            let adaptor = self.adaptor_signatures.get(member)?;
-            adaptor::verify(secp, adaptor, member, &self.provider, &completed.message).ok()?;
-            adaptor::extract(secp, adaptor, signature, &self.provider).ok()
-        })
-    }
 }
 
 /// A slashing transaction whose witness has been checked.
-pub(super) struct Completed {
-    pub(super) parties: Parties,
+struct Completed {
+    parties: Parties,
     /// The one provider that signed.
-    pub(super) provider: XOnlyPublicKey,
+    signer: XOnlyPublicKey,
     /// The covenant members that signed, exactly the quorum.
     covenant: Vec<(XOnlyPublicKey, Signature)>,
     /// What all of them signed.
@@ -149,7 +150,7 @@ pub(super) struct Completed {
 
 impl Completed {
     /// Reads a slashing transaction from its witness: no terms have to be known, the leaf shows the parties.
-    pub(super) fn read<C: Verification>(
+    fn read<C: Verification>(
         secp: &Secp256k1<C>,
         tx: &Transaction,
         prevout: &TxOut,
@@ -188,9 +189,23 @@ impl Completed {
         let mut slots = slots.iter().rev().copied();
         let staker = Quorum::new(1, alloc::vec![parties.staker()]).expect("one of one key is a quorum");
         signed(secp, "the staker", &staker, &mut slots, &message)?;
-        let provider = signed(secp, "the providers", providers, &mut slots, &message)?[0].0;
+        let signer = signed(secp, "the providers", providers, &mut slots, &message)?[0].0;
         let covenant = signed(secp, "the covenant", committee, &mut slots, &message)?;
-        Ok(Completed { parties, provider, covenant, message })
+        Ok(Completed { parties, signer, covenant, message })
+    }
+
+    /// The provider's key, which turns one of the adaptor signatures into the one of its member in the witness.
+    fn extract<C: Verification>(
+        &self,
+        secp: &Secp256k1<C>,
+        provider: &XOnlyPublicKey,
+        adaptor_signatures: &BTreeMap<XOnlyPublicKey, AdaptorSignature>,
+    ) -> Option<ExposedKey> {
+        self.covenant.iter().find_map(|(member, signature)| {
+            let adaptor = adaptor_signatures.get(member)?;
+            adaptor::verify(secp, adaptor, member, provider, &self.message).ok()?;
+            adaptor::extract(secp, adaptor, signature, provider).ok()
+        })
     }
 }
 

@@ -378,8 +378,12 @@ fn adaptor_signatures_of_others_or_for_others_reveal_nothing() {
 #[test]
 fn another_provider_is_not_blamed() {
     let mut slashed = slashed(false);
+    // Of this stake, but its key has decrypted nothing.
     slashed.evidence.provider = key(7);
-    assert_eq!(slashed.refusal(), SlashingEvidenceError::OtherProvider { claimed: key(7) });
+    let (txid, provider) = (slashed.evidence.slashing_tx.compute_txid(), key(7));
+    assert_eq!(slashed.refusal(), SlashingEvidenceError::NotExtracted { given: 3, txid, provider });
+    slashed.evidence.provider = key(9);
+    assert_eq!(slashed.refusal(), SlashingEvidenceError::OtherProvider { claimed: key(9) });
     assert_eq!(slashed.verify().unwrap_err().rule(), "same-provider");
 }
 

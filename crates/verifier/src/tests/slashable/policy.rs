@@ -4,11 +4,11 @@ use alloc::string::ToString;
 
 use bitcoin::Network;
 use bitcoin::key::Secp256k1;
-use tapstake_crypto::pop::{Account, Context, PossessionForm, ProofOfPossession};
+use tapstake_crypto::pop::{Account, AccountKind, Context, PossessionForm, ProofOfPossession};
 use tapstake_tx::delegation::DelegationError;
 
 use crate::tests::fixture::*;
-use crate::{Rule, VerifyError};
+use crate::{AccountRule, Rule, VerifyError};
 
 use super::service::*;
 
@@ -84,6 +84,53 @@ fn possession_is_proven_for_this_service_on_this_network() {
     service.parts().possession.as_mut().unwrap().context = Some(context());
     service.policy.possession_context = Some(context());
     assert_eq!(service.verify().unwrap_err().rule(), Rule::Possession);
+}
+
+#[test]
+fn an_account_of_another_kind_or_prefix_than_the_service_has_is_refused_though_it_is_signed() {
+    let secp = Secp256k1::new();
+    let bech32 = |prefix: &str| {
+        let prefix = bitcoin::bech32::Hrp::parse(prefix).unwrap();
+        let address = bitcoin::bech32::encode::<bitcoin::bech32::Bech32>(prefix, &[0xab; 20]).unwrap();
+        Account::bech32(&address).unwrap()
+    };
+    let text = Account::text(bech32("bbn").as_text()).unwrap();
+    // Three accounts under one plain signature, and a text that is signed as the address of its letters.
+    let accounts = [bech32("bbn"), bech32("osmo"), account(), text];
+    let rules = ["bech32:bbn", "bech32:osmo", "hex", "text"];
+    let proofs = accounts.clone().map(|account| match account.kind() {
+        AccountKind::Text => ProofOfPossession::bip137(&secp, &pair(3), account, None),
+        _ => ProofOfPossession::bip340(&secp, &pair(3), account, None, &[0; 32]),
+    });
+    assert_eq!(proofs[0].signature, proofs[1].signature);
+    assert_eq!(proofs[0].signature, proofs[2].signature);
+
+    let mut service = Service::honest();
+    for (proof, account) in proofs.into_iter().zip(accounts) {
+        service.parts().possession = Some(proof);
+        service.policy.accounts = AccountRule::Any;
+        assert_eq!(*service.verify().unwrap().account(), account);
+        let taken = rules.map(|rule| {
+            service.policy.accounts = rule.parse().unwrap();
+            match service.verify() {
+                Ok(_) => true,
+                Err(error) => {
+                    let expected = (account.clone(), service.policy.accounts.clone());
+                    assert_eq!(error, VerifyError::PossessionAccount(expected.into()));
+                    assert_eq!(error.rule().to_string(), "rule 16 (possession-account)");
+                    false
+                }
+            }
+        });
+        assert_eq!(taken.iter().filter(|taken| **taken).count(), 1, "{account}");
+    }
+    // Nor is a part of the prefix the prefix.
+    service.parts().possession =
+        Some(ProofOfPossession::bip340(&secp, &pair(3), bech32("bbn"), None, &[0; 32]));
+    for rule in ["bech32:bb", "bech32:bbn1", "bech32:b"] {
+        service.policy.accounts = rule.parse().unwrap();
+        assert_eq!(service.verify().unwrap_err().rule(), Rule::PossessionAccount, "{rule}");
+    }
 }
 
 #[test]

@@ -5,8 +5,10 @@ use alloc::string::ToString;
 use bitcoin::key::Secp256k1;
 use bitcoin::{Amount, Transaction};
 use tapstake_crypto::ExposedKey;
+use tapstake_crypto::adaptor;
 use tapstake_crypto::eots::{self, Seed, Vote};
-use tapstake_params::Height;
+use tapstake_params::{Height, local};
+use tapstake_tx::Signatures;
 use tapstake_tx::delegation::{DelegationPackage, VerifiedParts};
 
 use crate::equivocation::{Evidence, SelectiveSlashing, SignedVote, SlashingEvidenceError};
@@ -97,6 +99,47 @@ fn a_slashing_and_the_delegation_file_show_which_provider_slashed() {
     }
     package.parts.unbonding_tx.output.clear();
     assert_eq!(refusal(&package, &slashing), SlashingEvidenceError::OtherStake { spent });
+}
+
+#[test]
+fn of_two_providers_that_share_a_slashing_the_one_that_decrypted_is_exposed() {
+    let secp = Secp256k1::new();
+    let (package, verified) = package_of_two_providers();
+    let (stake, slashing) = (verified.stake(), verified.slashing());
+    let spend = slashing.spend(stake.coin());
+    let providers = package.providers.keys();
+    for (position, decrypts) in providers.iter().enumerate() {
+        let byte = if *decrypts == key(5) { 5 } else { 7 };
+        let exposed = ExposedKey::from_bytes(&secp, &[byte; 32], decrypts).unwrap();
+        let signs = pair(12 - byte);
+        let decrypted = package.parts.covenant.iter().map(|(member, given)| {
+            (*member, adaptor::decrypt(&given.slashing[position], decrypts, &exposed).unwrap())
+        });
+        let mut signatures: Signatures = decrypted.collect();
+        signatures.insert(key(3), package.parts.staker.unwrap().slashing);
+        signatures.extend([spend.sign(&secp, &signs, &[0; 32])]);
+        let tx = slashing.finish(&secp, stake.coin(), &signatures).unwrap();
+
+        let evidence = SelectiveSlashing::from_package(&secp, &package, tx.clone()).unwrap();
+        assert_eq!(evidence.provider, *decrypts);
+        assert_eq!(SelectiveSlashing::from_verified(&secp, &verified, tx).unwrap(), evidence);
+        let equivocation = Evidence::SelectiveSlashing(evidence.into()).verify(&secp).unwrap();
+        assert_eq!(equivocation.exposed_key(), &exposed);
+    }
+}
+
+#[test]
+fn a_slashing_that_no_providers_adaptor_signatures_went_into_is_no_evidence() {
+    let secp = Secp256k1::new();
+    let (package, verified) = package_of_two_providers();
+    let (stake, slashing) = (verified.stake(), verified.slashing());
+    let spend = slashing.spend(stake.coin());
+    let signers = local::covenant_keypairs(&secp).into_iter().take(3).chain([pair(3), pair(7)]);
+    let signatures: Signatures = signers.map(|signer| spend.sign(&secp, &signer, &[9; 32])).collect();
+    let tx = slashing.finish(&secp, stake.coin(), &signatures).unwrap();
+    let evidence = SelectiveSlashing::from_package(&secp, &package, tx).unwrap();
+    assert_eq!((evidence.provider, evidence.adaptor_signatures.len()), (key(7), 3));
+    assert_eq!(Evidence::SelectiveSlashing(evidence.into()).verify(&secp).unwrap_err().rule(), "extraction");
 }
 
 /// A delegation file as it is when everybody has signed, and what it is when it is checked.
