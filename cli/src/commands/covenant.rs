@@ -1,18 +1,20 @@
 //! `tapstake covenant`: one member of the committee.
 
+mod sign;
+
 use std::path::{Path, PathBuf};
 
 use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use tapstake_params::{Height, StakingParams, Timelock};
+use tapstake_params::{StakingParams, Timelock};
 use tapstake_signer::covenant::{CovenantError, Member, Policy, Refusal, Rules, Services, Signed};
 use tapstake_signer::keyfile::{KeyFileError, SecretBytes, WorkFactor};
 
 use crate::delegation;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::live::{SourceArgs, network_dir, secret_text};
+use crate::live::{network_dir, secret_text};
 use crate::network::NetworkName;
 use crate::output::{Show, facts, table};
 use crate::passphrase::PassphraseArgs;
@@ -29,8 +31,9 @@ pub(crate) enum Command {
     /// Check a delegation against parameters and policy, and add this member's signatures
     ///
     /// Asked again for the same delegation, the member gives the same signatures. A second unbonding transaction for a
-    /// stake is refused.
-    Sign(Sign),
+    /// stake is refused. A member of an expanded stake's committee lets that stake go once a quorum has signed for the new
+    /// one: where the committee changes or its quorum is raised, the file goes round twice.
+    Sign(sign::Sign),
     /// Show the member's key, its policy, and what it has signed; or copy out a delegation that it signed
     Show(ShowArgs),
     /// Take the parameters of --params into the policy; its other rules stay
@@ -73,26 +76,6 @@ pub(crate) struct Init {
     work_factor: Option<u8>,
 }
 
-/// What to sign.
-#[derive(Debug, Args)]
-pub(crate) struct Sign {
-    /// The delegation file
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// Where to write the delegation with the signatures [default: FILE itself]
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// The height of the chain's end, which says the parameters version [default: asked of the source, if there is one]
-    #[arg(long, value_name = "HEIGHT")]
-    tip: Option<Height>,
-    #[command(flatten)]
-    which: Which,
-    #[command(flatten)]
-    passphrase: PassphraseArgs,
-    #[command(flatten)]
-    source: SourceArgs,
-}
-
 impl Which {
     fn folder(&self, session: &Session<'_>) -> Result<PathBuf> {
         self.member_dir.clone().map_or_else(|| Ok(network_dir(session)?.join("covenant")), Ok)
@@ -126,7 +109,7 @@ impl Which {
 pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<()> {
     match command {
         Command::Init(args) => init(args, session),
-        Command::Sign(args) => sign(args, session),
+        Command::Sign(args) => sign::sign(args, session),
         Command::Show(args) => show(args, session),
         Command::Adopt(which) => adopt(which, session),
     }
@@ -210,64 +193,6 @@ fn init(args: &Init, session: &Session<'_>) -> Result<()> {
         ));
     }
     session.out.show(&made);
-    Ok(())
-}
-
-#[derive(Serialize)]
-struct Answered {
-    stake: OutPoint,
-    public_key: XOnlyPublicKey,
-    repeated: bool,
-    file: PathBuf,
-    signed_by: usize,
-    needed: usize,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    spends_the_coins_of: Vec<OutPoint>,
-}
-
-impl Show for Answered {
-    fn text(&self) -> String {
-        let status =
-            if self.repeated { "signed before; the same signatures again" } else { "checked and signed" };
-        facts([
-            ("status", status.to_owned()),
-            ("stake", self.stake.to_string()),
-            ("member", self.public_key.to_string()),
-            ("signed by", format!("{} of {} members that must", self.signed_by, self.needed)),
-            ("written to", self.file.display().to_string()),
-        ])
-    }
-}
-
-fn sign(args: &Sign, session: &Session<'_>) -> Result<()> {
-    let package = delegation::read(&args.file)?;
-    let mut member = args.which.open_as_asked(session)?;
-    let tip = match args.tip {
-        Some(tip) => Some(tip),
-        None if args.source.source.is_some() || session.settings.source.is_some() => {
-            Some(args.source.connect(session)?.chain().tip()?.height)
-        }
-        None => None,
-    };
-    let key = member.unlock(&args.passphrase.read(false)?).map_err(refused)?;
-    let answer = member.sign(&key, &package, tip).map_err(refused)?;
-    for rival in &answer.rivals {
-        session.out.warn(&format!(
-            "stake {rival}, signed before, spends the same coins: only one of the two can confirm"
-        ));
-    }
-    let path = args.out.clone().unwrap_or_else(|| args.file.clone());
-    file::replace(&path, &delegation::to_text(&answer.package))?;
-    let params = member.policy().schedule.version(answer.package.params_version)?;
-    session.out.show(&Answered {
-        stake: answer.stake,
-        public_key: member.public_key(),
-        repeated: answer.repeated,
-        file: path,
-        signed_by: answer.package.parts.covenant.len(),
-        needed: params.covenant.threshold(),
-        spends_the_coins_of: answer.rivals,
-    });
     Ok(())
 }
 
@@ -421,6 +346,12 @@ fn refused(error: CovenantError) -> Error {
         CovenantError::Refused(Refusal::SecondUnbonding { .. } | Refusal::SecondSlashing { .. }) => {
             Some("the staker asks with the delegation that was signed, or drafts another staking transaction")
         }
+        CovenantError::Refused(Refusal::ReleaseWaits { .. }) => Some(
+            "have the new committee sign first, and bring the file with its quorum: this member signs last",
+        ),
+        CovenantError::Refused(Refusal::ServiceProvider(_)) => Some(
+            "the staker proves possession for a service of its providers; if the policy lacks them, edit policy.json",
+        ),
         CovenantError::Refused(Refusal::UnknownOwnSignature { .. }) => Some(
             "stop, and find out where the key signed: put the newest record back, or take the key out of the committee",
         ),
