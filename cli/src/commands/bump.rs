@@ -82,8 +82,9 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
             return Err(Error::rule("not-in-mempool", message).next("send it: tapstake stakes resume"));
         }
     };
-    let sum = |outputs: &[bitcoin::TxOut]| -> Amount { outputs.iter().map(|output| output.value).sum() };
-    let paid = sum(delegation.prevouts()).checked_sub(sum(&parent.output)).unwrap_or_default();
+    let paid = delegation.staking_fee().ok_or_else(|| {
+        Error::rule("prevouts", format!("the outputs that {txid} is said to spend add up to no amount"))
+    })?;
     let funded = wallet.fund_child(&parent, paid, args.fee_rate).map_err(|error| match error {
         WalletError::NoChange(_) => Error::from(error)
             .next("an earlier child may have spent it already; a stake of all coins has no change"),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bitcoin::XOnlyPublicKey;
 use serde::Deserialize;
 use tapstake_crypto::pop::{Context as Binding, PossessionForm};
-use tapstake_verifier::{Policy, ServicePolicy, StakeProof};
+use tapstake_verifier::{AccountRule, Policy, ServicePolicy, StakeProof};
 
 use crate::error::{Context, Error, Result};
 use crate::file;
@@ -32,8 +32,15 @@ pub(crate) struct ServiceArgs {
     /// The service that the proof of possession must name, with the network; without, it must name none
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
-    /// All this in a JSON file: providers, slashed_providers, possession_forms, service
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["providers", "possession_forms", "service"])]
+    /// The accounts that the proof of possession may be for: any, bech32:PREFIX, hex or text. Give it where the proof names no
+    /// service, for then it does not say of which kind the account is [default: any]
+    #[arg(long = "possession-account", value_name = "KIND")]
+    accounts: Option<AccountRule>,
+    /// All this in a JSON file: providers, slashed_providers, possession_forms, possession_account, service
+    #[arg(
+        long, value_name = "FILE",
+        conflicts_with_all = ["providers", "possession_forms", "service", "accounts"]
+    )]
     service_policy: Option<PathBuf>,
 }
 
@@ -46,6 +53,8 @@ struct Fields {
     slashed_providers: BTreeSet<XOnlyPublicKey>,
     #[serde(default = "all_forms")]
     possession_forms: Vec<PossessionForm>,
+    #[serde(default)]
+    possession_account: AccountRule,
     service: Option<String>,
 }
 
@@ -72,7 +81,10 @@ impl ServiceArgs {
     }
 
     fn is_of_a_service(&self) -> bool {
-        self.names_providers() || !self.possession_forms.is_empty() || self.service.is_some()
+        self.names_providers()
+            || !self.possession_forms.is_empty()
+            || self.service.is_some()
+            || self.accounts.is_some()
     }
 
     /// Whether the providers are held against a service's own.
@@ -97,6 +109,7 @@ impl ServiceArgs {
                 if !self.possession_forms.is_empty() {
                     policy.possession_forms.clone_from(&self.possession_forms);
                 }
+                policy.accounts = self.accounts.clone().unwrap_or_default();
                 // A service's policy says whether the proof of possession names it.
                 if self.is_of_a_service() {
                     policy.possession_context = binding(self.service.as_deref(), session)?;
@@ -116,6 +129,7 @@ fn read(path: &Path, stake: Policy, session: &Session<'_>) -> Result<ServicePoli
     Ok(ServicePolicy {
         slashed_providers: fields.slashed_providers,
         possession_forms: fields.possession_forms,
+        accounts: fields.possession_account,
         possession_context: binding(fields.service.as_deref(), session)?,
         ..ServicePolicy::new(stake, fields.providers)
     })

@@ -119,11 +119,8 @@ pub(crate) fn run(args: &SlashArgs, session: &Session<'_>) -> Result<()> {
         {
             store.keep(&stake, FollowUpKind::Slashing, &tx)?;
         }
-        if slashing.burns() {
-            source.chain().broadcast_burning(&tx, slashing.slashed())?;
-        } else {
-            source.chain().broadcast(&tx)?;
-        }
+        let burned = if slashing.burns() { slashing.slashed() } else { Amount::ZERO };
+        source.chain().broadcast_presigned(&tx, burned)?;
         report.status = "broadcast";
     }
     session.out.show(&report);

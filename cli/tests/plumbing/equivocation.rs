@@ -162,6 +162,9 @@ fn a_services_policy_is_asked_about_providers_and_possession() {
     json(&format!("{line} --slashed-provider {}", KEYS[5]));
     refused(&format!("{line} --possession bip322 --possession bip137"), 3, "possession-form");
     json(&format!("{line} --possession bip340"));
+    refused(&format!("{line} --possession-account bech32:bbn"), 3, "possession-account");
+    json(&format!("{line} --possession-account hex"));
+    error(&format!("{line} --possession-account bech32:BBN"), 2);
     refused(&format!("{line} --service a-service"), 3, "possession-context");
 
     let bound = self::proof(3, Some("a-service"));
@@ -191,6 +194,10 @@ fn a_services_policy_may_stand_in_a_file() {
         (
             json!({"providers": [PROVIDER], "service": "a-service", "possession_forms": ["bip137"]}),
             "possession-form",
+        ),
+        (
+            json!({"providers": [PROVIDER], "service": "a-service", "possession_account": "bech32:bbn"}),
+            "possession-account",
         ),
         (
             json!({"providers": [PROVIDER], "service": "a-service", "slashed_providers": [PROVIDER]}),

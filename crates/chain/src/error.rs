@@ -123,7 +123,7 @@ pub enum ChainError {
         reason: String,
     },
     /// The transaction burns coins, and only a node can be told that this is meant.
-    #[error("transaction {txid} burns {burned} and an Electrum server cannot pass that on; send it through a node: bitcoin-cli sendrawtransaction {hex} 0.10 {:.8}", .burned.display_in(bitcoin::Denomination::Bitcoin))]
+    #[error("transaction {txid} burns {burned} and an Electrum server cannot pass that on; send it through a node: bitcoin-cli sendrawtransaction {hex} 0 {:.8}", .burned.display_in(bitcoin::Denomination::Bitcoin))]
     BurnNeedsNode {
         /// The transaction.
         txid: Txid,

@@ -135,14 +135,15 @@ pub trait ChainSource: Send + Sync {
     /// other error it may be.
     fn broadcast(&self, tx: &Transaction) -> Result<Txid, ChainError>;
 
-    /// As [`ChainSource::broadcast`], for a transaction that puts up to `max_burn` into provably
-    /// unspendable outputs, which Core refuses unless told so.
+    /// As [`ChainSource::broadcast`], for a transaction that was signed in advance and cannot be changed, such as a slashing:
+    /// it may put up to `max_burn` into provably unspendable outputs, and pay whatever fee rate, both of which Core refuses
+    /// unless told so.
     ///
     /// # Errors
     ///
-    /// [`ChainError::BurnNeedsNode`], carrying the transaction as hex, from an Electrum server: the
+    /// [`ChainError::BurnsTooMuch`] above `max_burn`; [`ChainError::BurnNeedsNode`], carrying the transaction as hex, from an Electrum server: the
     /// protocol has no way to pass the limit on.
-    fn broadcast_burning(&self, tx: &Transaction, max_burn: Amount) -> Result<Txid, ChainError>;
+    fn broadcast_presigned(&self, tx: &Transaction, max_burn: Amount) -> Result<Txid, ChainError>;
 
     /// The fee rate at which a transaction should confirm within `target_blocks` blocks; `None` where
     /// the source has no estimate (a young chain, a quiet mempool).

@@ -164,11 +164,30 @@ fn a_burning_transaction_goes_out_through_a_node_that_is_told_so() {
 
     let refusal = rpc.broadcast(&tx).unwrap_err();
     assert!(matches!(refusal, ChainError::BurnsTooMuch { .. }), "{refusal}");
-    let refusal = rpc.broadcast_burning(&tx, Amount::from_sat(9_999)).unwrap_err();
+    let refusal = rpc.broadcast_presigned(&tx, Amount::from_sat(9_999)).unwrap_err();
     assert!(matches!(refusal, ChainError::BurnsTooMuch { .. }), "{refusal}");
-    assert_eq!(rpc.broadcast_burning(&tx, Amount::from_sat(10_000)).unwrap(), tx.compute_txid());
-    assert_eq!(rpc.broadcast_burning(&tx, Amount::from_sat(10_000)).unwrap(), tx.compute_txid());
+    assert_eq!(rpc.broadcast_presigned(&tx, Amount::from_sat(10_000)).unwrap(), tx.compute_txid());
+    assert_eq!(rpc.broadcast_presigned(&tx, Amount::from_sat(10_000)).unwrap(), tx.compute_txid());
     assert!(node.mempool().unwrap().contains(&tx.compute_txid()));
+}
+
+#[test]
+fn a_presigned_transaction_goes_out_whatever_it_pays_and_another_only_below_the_nodes_limit() {
+    let node = Node::start().unwrap();
+    let rpc = by_cookie(&node);
+    for (index, burned) in [(3, 0), (4, 10_000)] {
+        let (script, witness_script) = open_script(index);
+        let outpoint = node.fund(&script, Amount::from_sat(10_000_000)).unwrap();
+        let burn = TxOut { value: Amount::from_sat(burned), script_pubkey: ScriptBuf::new_op_return([1]) };
+        // Far above 10,000 sat per virtual byte.
+        let tx = spending(outpoint, witness_script, vec![burn, paying(1_000_000)]);
+        if burned == 0 {
+            let refusal = rpc.broadcast(&tx).unwrap_err().to_string();
+            assert!(refusal.contains("Fee exceeds maximum configured by user"), "{refusal}");
+        }
+        assert_eq!(rpc.broadcast_presigned(&tx, Amount::from_sat(burned)).unwrap(), tx.compute_txid());
+        assert!(node.mempool().unwrap().contains(&tx.compute_txid()));
+    }
 }
 
 #[test]

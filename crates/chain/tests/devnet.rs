@@ -206,15 +206,15 @@ fn a_burning_transaction_needs_a_node_and_gets_its_hex_back() {
     let hex = bitcoin::consensus::encode::serialize_hex(&tx);
     for refusal in [
         source.broadcast(&tx).unwrap_err(),
-        source.broadcast_burning(&tx, Amount::from_sat(1_000)).unwrap_err(),
+        source.broadcast_presigned(&tx, Amount::from_sat(1_000)).unwrap_err(),
     ] {
         assert!(
-            refusal.to_string().ends_with(&format!("bitcoin-cli sendrawtransaction {hex} 0.10 0.00001000")),
+            refusal.to_string().ends_with(&format!("bitcoin-cli sendrawtransaction {hex} 0 0.00001000")),
             "{refusal}"
         );
         assert!(matches!(&refusal, ChainError::BurnNeedsNode { hex: carried, .. } if *carried == hex));
     }
-    let refusal = source.broadcast_burning(&tx, Amount::from_sat(999)).unwrap_err();
+    let refusal = source.broadcast_presigned(&tx, Amount::from_sat(999)).unwrap_err();
     assert!(matches!(refusal, ChainError::BurnsTooMuch { .. }), "{refusal}");
 }
 

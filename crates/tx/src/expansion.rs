@@ -17,7 +17,8 @@ use crate::staking::{StakingError, check_txid_final};
 ///
 /// Exactly two inputs: the old staking output by its unbonding leaf, which the old committee signs, and a funding
 /// output that never was a stake. One output is the new stake, of the same staker and providers, of no less value, and
-/// locked for longer than unbonding takes, else it would be a faster way out; others are free. Its fee is above zero. That the old stake is active is for its follower to know.
+/// locked for longer than unbonding takes, else it would be a faster way out; others are free. Its fee is above zero. That
+/// the old stake is active is for its follower to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpansionTx {
     tx: Transaction,

@@ -526,6 +526,29 @@ fn the_staking_transaction_is_handed_out_once_every_input_is_signed() {
 }
 
 #[test]
+fn the_staking_fee_is_none_where_the_prevouts_add_up_to_no_amount() {
+    let world = default_world();
+    let fee = |values: [u64; 2]| {
+        let (mut tx, mut prevouts) = staking_tx(world.stake.terms(), VALUE);
+        let mut input = tx.input[0].clone();
+        input.previous_output.vout += 1;
+        tx.input.push(input);
+        prevouts.push(prevouts[0].clone());
+        for (prevout, value) in prevouts.iter_mut().zip(values) {
+            prevout.value = Amount::from_sat(value);
+        }
+        let (terms, params) = (world.stake.terms().clone(), &world.params);
+        let draft =
+            Delegation::build(&world.secp, Network::Regtest, params, terms, tx, &prevouts, VALUE, FEE);
+        draft.unwrap().staking_fee()
+    };
+    // A million staked, 40,000 of change.
+    assert_eq!(fee([1_000_000, 41_000]), Some(Amount::from_sat(1_000)));
+    assert_eq!(fee([u64::MAX - 1, 1]), Some(Amount::from_sat(u64::MAX - 1_040_000)));
+    assert_eq!(fee([u64::MAX, 1]), None);
+}
+
+#[test]
 fn a_txid_that_signing_would_change_is_refused_when_building() {
     let world = default_world();
     let (tx, mut prevouts) = staking_tx(world.stake.terms(), VALUE);

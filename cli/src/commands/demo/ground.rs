@@ -111,7 +111,7 @@ impl Ground {
     pub(crate) fn broadcast_burning(&self, tx: &Transaction, burned: Amount) -> Result<Txid> {
         Ok(match &self.miner {
             Miner::Devnet(devnet) => devnet.broadcast_burning(tx, burned)?,
-            Miner::Node { node, .. } => node.broadcast_burning(tx, burned)?,
+            Miner::Node { node, .. } => node.broadcast_presigned(tx, burned)?,
         })
     }
 

@@ -73,10 +73,8 @@ impl Staked {
         mempool_minimum: Option<FeeRate>,
     ) -> Self {
         let (network, version) = (delegation.network(), delegation.params_version());
-        let inputs: Amount = delegation.prevouts().iter().map(|prevout| prevout.value).sum();
-        let outputs: Amount = delegation.unsigned_staking_tx().output.iter().map(|output| output.value).sum();
         Staked {
-            fee_sat: inputs.checked_sub(outputs).map(Amount::to_sat),
+            fee_sat: delegation.staking_fee().map(Amount::to_sat),
             signers: Some(Signers::of(delegation)),
             presigned: Paid::all(delegation),
             mempool_minimum,

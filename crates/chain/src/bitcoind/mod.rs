@@ -182,17 +182,19 @@ impl Bitcoind {
         }
     }
 
-    fn send(&self, tx: &Transaction, max_burn: Amount) -> Result<Txid, ChainError> {
+    /// `max_fee_rate` in BTC/kvB; null leaves it to the node's limit, zero lifts that.
+    fn send(&self, tx: &Transaction, max_burn: Amount, max_fee_rate: Value) -> Result<Txid, ChainError> {
         let txid = tx.compute_txid();
         let burned = check::burned(tx);
         if burned > max_burn {
             return Err(ChainError::BurnsTooMuch { txid, burned, max_burn });
         }
-        // As text with eight digits, so that no float rounds it. Null keeps the node's limit on fee rates.
+        // As text with eight digits, so that no float rounds it.
         let burn = format!("{:.8}", burned.display_in(bitcoin::Denomination::Bitcoin));
-        let mut params = vec![json!(encode::serialize_hex(tx))];
+        let mut params = vec![json!(encode::serialize_hex(tx)), max_fee_rate];
+        // Nodes of versions before 25 do not know the argument.
         if burned > Amount::ZERO {
-            params.extend([Value::Null, json!(burn)]);
+            params.push(json!(burn));
         }
         match self.rpc.ask::<Txid>("sendrawtransaction", &params)? {
             Ok(sent) if sent == txid => Ok(txid),
@@ -265,11 +267,11 @@ impl ChainSource for Bitcoind {
     }
 
     fn broadcast(&self, tx: &Transaction) -> Result<Txid, ChainError> {
-        self.send(tx, Amount::ZERO)
+        self.send(tx, Amount::ZERO, Value::Null)
     }
 
-    fn broadcast_burning(&self, tx: &Transaction, max_burn: Amount) -> Result<Txid, ChainError> {
-        self.send(tx, max_burn)
+    fn broadcast_presigned(&self, tx: &Transaction, max_burn: Amount) -> Result<Txid, ChainError> {
+        self.send(tx, max_burn, json!(0))
     }
 
     fn fee_rate(&self, target_blocks: u16) -> Result<Option<FeeRate>, ChainError> {

@@ -331,7 +331,7 @@ impl ChainSource for Electrum {
         self.send(tx)
     }
 
-    fn broadcast_burning(&self, tx: &Transaction, max_burn: Amount) -> Result<Txid, ChainError> {
+    fn broadcast_presigned(&self, tx: &Transaction, max_burn: Amount) -> Result<Txid, ChainError> {
         let burned = check::burned(tx);
         if burned > max_burn {
             return Err(ChainError::BurnsTooMuch { txid: tx.compute_txid(), burned, max_burn });

@@ -1,5 +1,6 @@
 use core::marker::PhantomData;
 
+use bitcoin::amount::CheckedSum;
 use bitcoin::secp256k1::schnorr::Signature;
 use bitcoin::secp256k1::{Keypair, Message, Secp256k1, Signing, Verification};
 use bitcoin::{Amount, Network, Transaction, TxOut, Txid, XOnlyPublicKey};
@@ -135,6 +136,12 @@ impl<S: State> Delegation<S> {
     /// What the staking transaction's inputs spend.
     pub fn prevouts(&self) -> &[TxOut] {
         &self.package.prevouts
+    }
+
+    /// What the staking transaction pays, by its prevouts. These are the staker's word: `None` if they add up to no amount.
+    pub fn staking_fee(&self) -> Option<Amount> {
+        let sum = |outputs: &[TxOut]| outputs.iter().map(|output| output.value).checked_sum();
+        sum(self.prevouts())?.checked_sub(sum(&self.unsigned_staking_tx().output)?)
     }
 
     /// The delegation as a file holds it.
