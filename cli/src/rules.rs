@@ -68,6 +68,7 @@ fn one(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
             SlashingError::SlashedValue { .. } => Some("slashed-value"),
             SlashingError::RefundScript => Some("refund-output"),
             SlashingError::Fee { .. } => Some("slashing-fee"),
+            SlashingError::FeeRate { .. } => Some("slashing-fee-rate"),
             SlashingError::Overspent { .. } => Some("too-small"),
             SlashingError::Empty { .. } => Some("dust"),
             SlashingError::Weight { .. } => Some("weight"),
