@@ -18,7 +18,7 @@ pub(crate) fn create(
         _ => Path::new("."),
     };
     let failed = |error| TrackerError::File { file: file.to_owned(), error };
-    fs::create_dir_all(folder).map_err(failed)?;
+    private_folders(folder).map_err(failed)?;
     let draft = draft_of(file);
     // Left by a process of the same number, killed in here.
     remove(&draft).map_err(failed)?;
@@ -36,6 +36,18 @@ fn draft_of(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.{count}.new", std::process::id()));
     file.with_file_name(name)
+}
+
+/// A folder, and those above it that are missing, which their owner alone enters (mode 0700).
+fn private_folders(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(folder)
 }
 
 /// An empty file that its owner alone reads and writes (mode 0600); SQLite gives its journals the same mode.

@@ -156,6 +156,18 @@ impl StakeState {
         )
     }
 
+    /// Whether it is over, by a block: nothing of the stake is left to be followed or withdrawn, or it never was one.
+    pub const fn has_ended(&self) -> bool {
+        match self {
+            StakeState::Conflicted { height, .. }
+            | StakeState::Withdrawn { height, .. }
+            | StakeState::Expanded { height, .. }
+            | StakeState::SpentUnknown { height, .. }
+            | StakeState::Slashed { height, refund: None, .. } => height.is_some(),
+            _ => false,
+        }
+    }
+
     /// The first block that may hold, or might have held, the withdrawal of what the stake lies in now.
     pub const fn withdrawable_at(&self) -> Option<Height> {
         match *self {

@@ -107,6 +107,17 @@ pub enum WalletError {
     /// The wallet's descriptor has no account from which a staker key could be derived.
     #[error("no staker key: descriptor {0} is not of the form .../0/*; name an external staker key")]
     NoStakerKey(String),
+    /// The staker key is not derived from this wallet's seed.
+    #[error("this wallet does not have staker key {key}: its own are derived from the master key {wallet}")]
+    ForeignStakerKey {
+        /// The staker key.
+        key: Box<XOnlyPublicKey>,
+        /// Fingerprint of this wallet's master key.
+        wallet: Fingerprint,
+    },
+    /// The wallet was made from descriptors, or watches.
+    #[error("this wallet has no words here: it was made from descriptors")]
+    NoWords,
     /// The staker key is held outside of this wallet.
     #[error("staker key is external: sign the PSBT where it is held")]
     ExternalStakerKey,

@@ -8,7 +8,7 @@ use bitcoin::{Amount, FeeRate, Psbt, Transaction, TxOut, Txid};
 use tapstake_tx::check_txid_final;
 
 use crate::error::WalletError;
-use crate::file::{Readers, read_limited, write_atomic};
+use crate::file::{read_limited, write_atomic};
 
 /// The bytes every binary PSBT begins with.
 const MAGIC: &[u8] = b"psbt\xff";
@@ -60,7 +60,7 @@ pub fn write_psbt(path: &Path, psbt: &Psbt, format: PsbtFormat) -> Result<(), Wa
         PsbtFormat::Binary => psbt.serialize(),
         PsbtFormat::Base64 => format!("{psbt}\n").into_bytes(),
     };
-    write_atomic(path, &bytes, Readers::Anyone)
+    write_atomic(path, &bytes)
 }
 
 /// Puts the signatures of several copies of one PSBT together.

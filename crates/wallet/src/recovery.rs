@@ -13,7 +13,7 @@ use tapstake_script::{StakeOutput, StakeTerms};
 use tapstake_tx::{Stake, UnbondingError, UnbondingTx};
 
 use crate::error::WalletError;
-use crate::file::{Readers, read_limited, write_atomic};
+use crate::file::{read_limited, write_atomic};
 use crate::staker_key::StakerKey;
 
 const FORMAT: u32 = 1;
@@ -231,8 +231,8 @@ impl RecoverySheet {
     ///
     /// [`WalletError::File`].
     pub fn write(&self, path: &Path) -> Result<(), WalletError> {
-        write_atomic(path, self.to_json().as_bytes(), Readers::Owner)?;
-        write_atomic(&path.with_extension("txt"), self.to_string().as_bytes(), Readers::Owner)
+        write_atomic(path, self.to_json().as_bytes())?;
+        write_atomic(&path.with_extension("txt"), self.to_string().as_bytes())
     }
 
     /// The facts the sheet was made from.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::error::{AtPath, WalletError};
-use crate::file::{Readers, read_limited, write_atomic};
+use crate::file::{read_limited, write_atomic};
 
 /// A BIP-0039 mnemonic of 12 or 24 English words: the seed of a wallet.
 ///
@@ -162,7 +162,7 @@ impl SecretFile {
         // Reserved ahead, so that growing leaves no copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(8 * 1024));
         serde_json::to_writer_pretty(&mut *bytes, self).map_err(std::io::Error::other).at(path)?;
-        write_atomic(path, &bytes, Readers::Owner)
+        write_atomic(path, &bytes)
     }
 
     /// Reads the file; `None` if there is none (a watch-only wallet).
@@ -283,12 +283,12 @@ mod tests {
         file().write(&path).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for cut in 0..whole.len() {
-            write_atomic(&path, &whole[..cut], Readers::Owner).unwrap();
+            write_atomic(&path, &whole[..cut]).unwrap();
             let message = SecretFile::read(&path, Network::Signet).unwrap_err().to_string();
             assert!(message.contains("damaged") && !message.contains("abandon"), "{message}");
         }
         let newer = String::from_utf8(whole).unwrap().replace("\"format\": 1", "\"format\": 2");
-        write_atomic(&path, newer.as_bytes(), Readers::Owner).unwrap();
+        write_atomic(&path, newer.as_bytes()).unwrap();
         assert!(matches!(
             SecretFile::read(&path, Network::Signet),
             Err(WalletError::NewerFormat { found: 2, supported: 1, .. })

@@ -143,6 +143,29 @@ impl Wallet {
         Ok(Signer { keys, staker, secp })
     }
 
+    /// The words that the wallet was made from, to be written down. A passphrase is not among them.
+    ///
+    /// # Errors
+    ///
+    /// [`WalletError::NoWords`] if it was made from descriptors, and what can be wrong with the file.
+    pub fn seed_phrase(&self) -> Result<crate::SeedPhrase, WalletError> {
+        let file = SecretFile::read(&self.folder.join(SEED), self.network())?.ok_or(WalletError::NoWords)?;
+        match &file.secret {
+            Secret::Mnemonic { words, .. } => crate::SeedPhrase::parse(words.expose()),
+            Secret::Descriptors { .. } => Err(WalletError::NoWords),
+        }
+    }
+
+    /// Whether signing takes a passphrase (BIP-0039), which is kept nowhere.
+    ///
+    /// # Errors
+    ///
+    /// What can be wrong with the seed file.
+    pub fn needs_passphrase(&self) -> Result<bool, WalletError> {
+        let file = SecretFile::read(&self.folder.join(SEED), self.network())?;
+        Ok(file.is_some_and(|file| matches!(file.secret, Secret::Mnemonic { passphrase: true, .. })))
+    }
+
     /// Signs the inputs that spend coins of this wallet, and leaves all others alone. Returns the indices of
     /// the inputs that got a signature.
     ///
@@ -248,7 +271,8 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// [`WalletError::ExternalStakerKey`] if it is not derived from this signer's account,
+    /// [`WalletError::ExternalStakerKey`] if the account's private key is not here,
+    /// [`WalletError::ForeignStakerKey`] if it is not derived from this signer's account,
     /// [`WalletError::OtherStakerKey`] if the key derived there is another.
     pub fn keypair_of(&self, key: &StakerKey) -> Result<StakerKeypair, WalletError> {
         let account = self.staker.as_ref().ok_or(WalletError::ExternalStakerKey)?;
@@ -256,7 +280,10 @@ impl Signer {
             .origin
             .as_ref()
             .and_then(|origin| account.staker_index(origin.fingerprint, &origin.path))
-            .ok_or(WalletError::ExternalStakerKey)?;
+            .ok_or_else(|| WalletError::ForeignStakerKey {
+                key: key.x_only.into(),
+                wallet: account.fingerprint,
+            })?;
         let keypair = self.staker_keypair(index)?;
         if keypair.x_only() != key.x_only {
             return Err(WalletError::OtherStakerKey {

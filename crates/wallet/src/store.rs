@@ -10,6 +10,7 @@ use bitcoin::OutPoint;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use crate::error::WalletError;
+use crate::file::private_file;
 use crate::lock::LockReason;
 use crate::staker::StakerKeySource;
 use crate::staker_key::StakerKey;
@@ -36,6 +37,8 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn create(path: &Path) -> Result<Self, WalletError> {
+        // SQLite gives its journals the mode of the database.
+        drop(private_file(path)?);
         let mut store = Store { connection: connect(path)? };
         let tx = store.connection.transaction()?;
         ChangeSet::init_sqlite_tables(&tx)?;

@@ -12,7 +12,7 @@ use bitcoin::secp256k1::Secp256k1;
 use bitcoin::{Address, Amount, Network, OutPoint, Transaction, TxOut};
 
 use crate::error::{AtPath, WalletError};
-use crate::file::{folder_of, sync_folder};
+use crate::file::{folder_of, private_folders, sync_folder};
 use crate::keys::{self, PublicDescriptors};
 use crate::lock::LockReason;
 use crate::secret::{Passphrase, Secret, SecretFile, SecretText, SeedPhrase};
@@ -126,7 +126,7 @@ impl Wallet {
         }
 
         let parent = folder_of(folder);
-        fs::create_dir_all(&parent).at(&parent)?;
+        private_folders(&parent).at(&parent)?;
         let mut name = folder.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.new", std::process::id()));
         let unfinished = parent.join(name);
@@ -419,13 +419,7 @@ fn fill(
 ) -> Result<(), WalletError> {
     // Left over from a process with the same id that died in the middle; it never was a wallet.
     let _ = fs::remove_dir_all(folder);
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    builder.create(folder).at(folder)?;
+    private_folders(folder).at(folder)?;
     if let Some(secret) = secret {
         secret.write(&folder.join(SEED))?;
     }

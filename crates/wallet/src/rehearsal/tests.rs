@@ -182,7 +182,7 @@ fn another_staker_key_is_named() {
     let error = signer.keypair_of(&wrong_path).unwrap_err();
     assert!(matches!(error, WalletError::OtherStakerKey { .. }), "{error}");
     let error = signer.keypair_of(&StakerKey::bare(wrong_path.x_only)).unwrap_err();
-    assert!(matches!(error, WalletError::ExternalStakerKey), "{error}");
+    assert!(matches!(error, WalletError::ForeignStakerKey { .. }), "{error}");
 }
 
 #[test]

@@ -178,3 +178,33 @@ fn what_was_broadcast_is_spent_at_once_and_after_a_restart() {
     assert_eq!(test.wallet.coins().len(), 1);
     assert!(test.wallet.transaction(funded.txid()).is_some());
 }
+
+#[test]
+fn a_wallet_gives_its_words_if_it_was_made_from_words() {
+    let test = TestWallet::funded(&[]);
+    assert_eq!(test.wallet.seed_phrase().unwrap().words().as_str(), WORDS);
+    assert!(!test.wallet.needs_passphrase().unwrap());
+
+    let folder = tempfile::tempdir().unwrap();
+    let public = test.wallet.descriptors();
+    let watching = Origin::descriptors(public[0].clone(), Some(public[1].clone()));
+    let options = CreateOptions::new(test.wallet.network(), watching);
+    let watching = Wallet::create(&folder.path().join("watching"), options).unwrap();
+    assert!(matches!(watching.seed_phrase(), Err(WalletError::NoWords)));
+    assert!(!watching.needs_passphrase().unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn every_file_of_a_wallet_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().join("wallets").join("alice");
+    let _open = Wallet::create(&folder, seeded(Network::Regtest)).unwrap();
+    assert_eq!((mode(&above.path().join("wallets")), mode(&folder)), (0o700, 0o700));
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
