@@ -61,7 +61,7 @@ pub(crate) struct YieldArgs {
     /// What a bitcoin costs in a coin, such as 42000usd. Give it once for each coin
     #[arg(long = "price", value_name = "PRICE", value_parser = coins_arg)]
     prices: Vec<Coins>,
-    /// What a slashing takes, as `tapstake verify` says it of a stake [default: what the parameters take at least]
+    /// What a slashing takes of the stake, fees included [default: what the parameters take at least]
     #[arg(long, value_name = "AMOUNT", value_parser = amount_arg)]
     slashable: Option<Amount>,
 }

@@ -12,7 +12,7 @@ use tapstake_tests::Cli;
 use tapstake_verifier::equivocation::{Evidence, SignedVote};
 
 /// The steps of the demo, and how often each comes.
-const STEPS: [(&str, usize); 25] = [
+const STEPS: [(&str, usize); 39] = [
     ("fund wallet", 1),
     ("rehearse exit, signed and kept", 4),
     ("staker signs in advance", 4),
@@ -38,6 +38,20 @@ const STEPS: [(&str, usize); 25] = [
     ("withdraw refund", 1),
     ("withdraw after expiry", 1),
     ("withdraw one block too early", 3),
+    ("secure services", 2),
+    ("service pays", 2),
+    ("claim rewards", 1),
+    ("mint receipts", 2),
+    ("transfer receipts", 1),
+    ("queue for exit", 1),
+    ("the slash reaches the pool", 1),
+    ("and each service, once", 1),
+    ("slash it again", 1),
+    ("reward the slashed provider", 1),
+    ("back in the pool as cash", 2),
+    ("make good the fees", 1),
+    ("pay the exit", 1),
+    ("the books balance", 1),
 ];
 
 /// Checks that a demo told every step, that its sums are those of its steps, and that no satoshi is missing.
@@ -63,6 +77,48 @@ pub(crate) fn check_demo(document: &Value) {
     for forged in steps.iter().filter(|step| step["what"].as_str().unwrap().starts_with("forge")) {
         assert!(forged["note"].as_str().unwrap().starts_with("refused by "), "{forged}");
     }
+    check_restaking(steps, summary);
+}
+
+/// Checks the books of the demo against its steps on the chain: what came in, was lost, paid and is left, to the satoshi.
+fn check_restaking(steps: &[Value], summary: &Value) {
+    let books = &summary["restaking"];
+    let value = |what: &str, stake: &str| {
+        let mut found =
+            steps.iter().filter(|step| step["what"] == what && (stake.is_empty() || step["stake"] == stake));
+        found.next().unwrap()["value_sat"].as_u64().unwrap()
+    };
+    let sat = |name: &str| books[name].as_u64().unwrap_or_else(|| panic!("{name}: {books:#}"));
+
+    // The slash, as the chain has it, reaches shares and queue together once, and each service once.
+    let loss = value("lock stake", "C") - value("slash: refund output", "");
+    assert_eq!(sat("lost_sat"), loss);
+    assert_eq!(sat("lost_by_shares_sat") + sat("lost_by_queue_sat"), loss);
+    assert!(sat("lost_by_queue_sat") > 0, "exits bear losses");
+    let services = books["services"].as_array().unwrap();
+    assert_eq!(services.len(), 2);
+    assert!(services.iter().all(|service| service["lost_sat"] == loss), "{services:?}");
+    // C is slashed and D unbonded: nothing counts any more.
+    assert!(services.iter().all(|service| service["nominal_sat"] == "0"), "{services:?}");
+    let after = steps.iter().find(|step| step["what"] == "and each service, once").unwrap();
+    let counted = format!("first-service 0 sat, second-service {} sat", value("expand", "D"));
+    assert!(after["note"].as_str().unwrap().ends_with(&counted), "{after}");
+
+    // What came in is what was lost, paid, and is left; what came back and was made good is what was paid, and is left.
+    assert_eq!(sat("minted_sat"), value("lock stake", "C") + value("expand", "D"));
+    assert_eq!(sat("minted_sat"), loss + sat("paid_to_exits_sat") + sat("shares_worth_sat"));
+    assert_eq!(sat("returned_sat"), value("withdraw refund", "") + value("withdraw after unbonding", ""));
+    assert_eq!(sat("returned_sat") + sat("made_good_sat"), sat("paid_to_exits_sat") + sat("cash_sat"));
+    assert_eq!(sat("cash_sat"), sat("shares_worth_sat"));
+    assert_eq!(sat("paid_to_exits_sat"), value("queue for exit", "") - sat("lost_by_queue_sat"));
+
+    for service in services {
+        let units = |name: &str| service[name].as_str().unwrap().parse::<u128>().unwrap();
+        let kept = units("claimed") + units("claimable") + units("commission") + units("left");
+        assert_eq!(units("put_in"), kept, "{service}");
+        assert!(units("claimed") > 0, "{service}");
+    }
+    assert_ne!(services[0]["denomination"], services[1]["denomination"]);
 }
 
 /// Makes the default wallet, and says the script of its first address.

@@ -5,6 +5,7 @@ use tapstake_params::{Height, local};
 use tapstake_tracker::withdrawable_at;
 use tapstake_tx::{Signatures, Withdrawable, Withdrawal};
 
+use super::books::Restaking;
 use super::report::Step;
 use super::story::{FEE_RATE, Story, Summary, Told, step};
 use crate::error::{Error, Result};
@@ -32,23 +33,27 @@ impl Story<'_> {
             note: Some(format!("{} covenant signatures", local::THRESHOLD)),
             ..step()
         });
-        self.withdraw(told, Withdrawable::from(unbonding.coin()), height, "withdraw after unbonding")
+        self.unbonding_begins(told, height)?;
+        let coin = Withdrawable::from(unbonding.coin());
+        let withdrawn = self.withdraw(told, coin, height, "withdraw after unbonding")?;
+        self.back_in_pool(told, withdrawn)
     }
 
     /// The timelock passes, and the staker needs nobody.
     pub(super) fn expire(&mut self, told: &Told) -> Result<()> {
         let height = told.proof.inclusion_height;
         self.withdraw(told, Withdrawable::from(told.stake().coin()), height, "withdraw after expiry")
+            .map(drop)
     }
 
-    /// Withdraws an output confirmed at `confirmed`: refused one block too early, taken in time.
+    /// Withdraws an output confirmed at `confirmed`: refused one block too early, taken in time. Returns what arrived.
     pub(super) fn withdraw(
         &mut self,
         told: &Told,
         coin: Withdrawable,
         confirmed: Height,
         what: &'static str,
-    ) -> Result<()> {
+    ) -> Result<Amount> {
         let destination = self.wallet.next_unused_address()?.address.script_pubkey();
         let timelock = coin.timelock();
         let withdrawal = Withdrawal::build(vec![coin], destination, FEE_RATE)?;
@@ -78,7 +83,7 @@ impl Story<'_> {
             height: Some(height),
             ..step()
         });
-        Ok(())
+        Ok(signed.output[0].value)
     }
 
     fn refused_too_early(&mut self, told: &Told, signed: &Transaction, tip: Height) -> Result<()> {
@@ -99,7 +104,7 @@ impl Story<'_> {
     }
 
     /// Says what came of everything, after checking that every satoshi is accounted for.
-    pub(super) fn sum_up(mut self, funded: Amount) -> Result<Summary> {
+    pub(super) fn sum_up(mut self, funded: Amount, restaking: Restaking) -> Result<Summary> {
         self.ground.sync(&mut self.wallet)?;
         let back = self.wallet.balance().confirmed;
         let accounted = back + self.burned + self.fees;
@@ -113,12 +118,19 @@ impl Story<'_> {
             fees_sat: self.fees.to_sat(),
             tip: self.tip()?,
             refused_forgeries: self.refused,
+            restaking,
             seconds: (self.report.elapsed().as_secs_f64() * 100.0).round() / 100.0,
         };
         self.report.line(&format!(
             "\n{funded} were put in. {back} are back in the wallet, {} burned, {} fees: nothing is missing.\n\
+             {}\n\
              {} forged proofs were refused. {} blocks, {} s.",
-            self.burned, self.fees, summary.refused_forgeries, summary.tip, summary.seconds
+            self.burned,
+            self.fees,
+            summary.restaking.line(),
+            summary.refused_forgeries,
+            summary.tip,
+            summary.seconds
         ));
         Ok(summary)
     }

@@ -11,11 +11,13 @@ use crate::live::SourceArgs;
 use crate::output::{json, to_stdout};
 use crate::session::Session;
 
+mod books;
 mod endings;
 mod forgeries;
 mod ground;
 mod locking;
 mod report;
+mod restaking;
 mod slashing;
 mod story;
 

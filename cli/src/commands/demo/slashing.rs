@@ -11,12 +11,13 @@ use tapstake_tx::delegation::{CheckedDelegation, DelegationPackage};
 use tapstake_verifier::equivocation::{Evidence, SignedVote, VerifiedEquivocation};
 
 use super::report::Step;
+use super::restaking::SERVICES;
 use super::story::{Story, Told, step};
 use crate::error::{Error, Result};
 use crate::output;
 
 /// The service that the first provider votes for.
-const SERVICE: &str = "first-service";
+const SERVICE: &str = SERVICES[0].0;
 /// The height of the service's own chain at which it votes twice.
 const HEIGHT: u64 = 1_000;
 
@@ -58,7 +59,7 @@ impl Story<'_> {
             ..step()
         });
         let signed = bystander.slash(&self.schedule)?;
-        self.slashed(told, &signed)
+        self.slashed(told, &signed, &bystander.equivocation)
     }
 
     fn vote(&self, seed: &Seed, provider: XOnlyPublicKey, block_hash: [u8; 32]) -> SignedVote {
@@ -76,7 +77,7 @@ impl Story<'_> {
     }
 
     /// A tenth is burned, the rest comes back after the unbonding time.
-    fn slashed(&mut self, told: &Told, signed: &Transaction) -> Result<()> {
+    fn slashed(&mut self, told: &Told, signed: &Transaction, evidence: &VerifiedEquivocation) -> Result<()> {
         let slashing = told.delegation.slashing();
         let txid = self.ground.broadcast_burning(signed, slashing.slashed())?;
         let height = self.mine(1)?;
@@ -103,7 +104,9 @@ impl Story<'_> {
             note: Some(format!("locked for {} blocks", told.stake().terms().unbonding_time)),
             ..step()
         });
-        self.withdraw(told, Withdrawable::from(refund), height, "withdraw refund")
+        self.slash_books(told, evidence)?;
+        let withdrawn = self.withdraw(told, Withdrawable::from(refund), height, "withdraw refund")?;
+        self.back_in_pool(told, withdrawn)
     }
 }
 

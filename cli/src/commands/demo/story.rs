@@ -1,4 +1,4 @@
-//! The story: three stakes, an expansion, and three endings.
+//! The story: three stakes, an expansion, restaking, and three endings.
 
 use std::path::Path;
 
@@ -17,6 +17,7 @@ use tapstake_verifier::{
 };
 use tapstake_wallet::{CreateOptions, Origin, SeedPhrase, Signer, Wallet};
 
+use super::books::{Books, Restaking};
 use super::ground::Ground;
 use super::report::{Report, Step, mining_bar};
 use crate::error::{Error, Result};
@@ -35,6 +36,7 @@ pub(crate) struct Summary {
     pub(super) fees_sat: u64,
     pub(super) tip: Height,
     pub(super) refused_forgeries: usize,
+    pub(super) restaking: Restaking,
     pub(super) seconds: f64,
 }
 
@@ -52,6 +54,7 @@ pub(super) struct Told {
     pub(super) staker: u32,
     pub(super) delegation: Delegation<Verified>,
     pub(super) proof: StakeProof,
+    pub(super) verified: VerifiedStake,
 }
 
 impl Told {
@@ -71,6 +74,7 @@ pub(crate) struct Story<'g> {
     pub(super) fees: Amount,
     pub(super) burned: Amount,
     pub(super) refused: usize,
+    pub(super) books: Books,
 }
 
 impl<'g> Story<'g> {
@@ -85,7 +89,8 @@ impl<'g> Story<'g> {
         let signer = wallet.signer(None)?;
         let headers = HeaderChain::new(Anchor::genesis(Network::Regtest), 6);
         let (fees, burned) = (Amount::ZERO, Amount::ZERO);
-        Ok(Story { ground, report, secp, schedule, wallet, signer, headers, fees, burned, refused: 0 })
+        let books = Books::default();
+        Ok(Story { ground, report, secp, schedule, wallet, signer, headers, fees, burned, refused: 0, books })
     }
 
     /// Tells it from the first block to the last.
@@ -97,7 +102,7 @@ impl<'g> Story<'g> {
 
         self.report.chapter("Three stakes: the staker signs in advance, the covenant signs the ways out, then coins are locked");
         let a = self.lock("A", 0, 40, vec![first])?;
-        let b = self.lock("B", 1, 1_000, vec![first])?;
+        let b = self.lock("B", 1, 1_000, vec![second])?;
         let c = self.lock("C", 2, 1_000, vec![first, second])?;
 
         self.report.chapter("Each is proven to be on Bitcoin and to be slashable, and the proof verified");
@@ -113,15 +118,28 @@ impl<'g> Story<'g> {
         self.mine(CONFIRMATIONS)?;
         let d = self.prove(d)?;
 
-        self.report.chapter("D is unbonded early: the covenant signed long ago, the staker signs now");
-        self.unbond(&d)?;
-
-        self.report.chapter("C's provider votes for two blocks at one height, and a bystander slashes C");
-        self.equivocate(&c, first, second)?;
-
         self.report.chapter("A expires, and its staker withdraws alone");
         self.expire(&a)?;
-        self.sum_up(funded)
+
+        self.report
+            .chapter("C secures two services and D one: each counts the whole stake, which can be lost once");
+        self.secure(&c, &d, [first, second])?;
+        self.reward(&c, [first, second])?;
+
+        self.report
+            .chapter("A pool issues liquid receipts over C and D; some change hands and wait to leave");
+        self.issue([&c, &d])?;
+
+        self.report.chapter("C's first provider votes for two blocks at one height: a bystander slashes C, and every book follows");
+        self.equivocate(&c, first, second)?;
+
+        self.report.chapter(
+            "D is unbonded early: the covenant signed long ago, the staker signs now, and the exit is paid",
+        );
+        self.unbond(&d)?;
+        self.pay_exits()?;
+        let restaking = self.balance_books()?;
+        self.sum_up(funded, restaking)
     }
 
     /// A finality provider of the local set; each votes for a service of its own.
@@ -217,7 +235,7 @@ impl<'g> Story<'g> {
             )),
             ..step()
         });
-        Ok(Told { name, staker, delegation, proof })
+        Ok(Told { name, staker, delegation, proof, verified })
     }
 
     pub(super) fn verify(&self, proof: &StakeProof) -> Result<VerifiedStake, VerifyError> {
