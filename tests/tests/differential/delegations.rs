@@ -68,6 +68,7 @@ impl Case {
         let mut new = [&old[..threshold], &keypairs(secp, &mut random, fresh)].concat();
         new.sort_by_key(key);
         let sat = |random: &mut Random, low, high| Amount::from_sat(random.between(low, high));
+        let longest_unbonding = Timelock::new(65_534).unwrap();
         let old_params = StakingParams {
             version: 0,
             activation_height: Height::GENESIS,
@@ -76,7 +77,7 @@ impl Case {
             max_staking_value: Amount::from_sat(500_000_000_000),
             min_staking_time: Timelock::new(1).unwrap(),
             max_staking_time: Timelock::MAX,
-            unbonding_time: random.timelock(),
+            unbonding_time: random.timelock().min(longest_unbonding),
             unbonding_fee: sat(&mut random, 200, 3_000),
             slashing: Some(Slashing {
                 rate: SlashingRate::from_ten_thousandths(random.one_of(&[10, 1_000, 5_555])).unwrap(),
@@ -89,10 +90,13 @@ impl Case {
             version: 1,
             activation_height: Height::new(1),
             covenant: quorum(threshold, &new),
-            unbonding_time: random.timelock(),
+            unbonding_time: random.timelock().min(longest_unbonding),
             ..old_params.clone()
         };
-        let times = [random.timelock(), random.timelock()];
+        // The package takes any; ours has to be above both unbonding times.
+        let unbonding = old_params.unbonding_time.max(new_params.unbonding_time).blocks();
+        let longer = Timelock::new(u32::from(unbonding) + 1).unwrap();
+        let times = [random.timelock(), random.timelock().max(longer)];
         let value = sat(&mut random, 100_000, 10_000_000_000);
         let scripts = |random: &mut Random| match random.between(0, 1) {
             0 => ScriptBuf::new_p2wpkh(&WPubkeyHash::from_slice(&random.bytes()[..20]).unwrap()),
