@@ -9,6 +9,7 @@ use clap::Subcommand;
 use crate::error::Result;
 use crate::session::Session;
 
+mod book;
 mod bump;
 mod claim;
 mod completions;
@@ -90,6 +91,9 @@ pub(crate) enum Command {
     /// A finality provider: randomness commitments, votes, slashing protection
     #[command(subcommand)]
     Provider(Box<provider::Command>),
+    /// The books of a pool operator: services, rewards, receipts, slashings, in a journal that nobody changes unseen
+    #[command(subcommand)]
+    Book(Box<book::Command>),
     /// Proofs that a staker has the staker's key
     #[command(subcommand)]
     Pop(pop::Command),
@@ -123,6 +127,7 @@ impl Command {
             Command::Params(command) => params::run(command, session),
             Command::Covenant(command) => covenant::run(command, session),
             Command::Provider(command) => provider::run(command, session),
+            Command::Book(command) => book::run(command, session),
             Command::Pop(command) => pop::run(command, session),
             Command::Yield(args) => yields::run(args, session),
             Command::Completions(args) => completions::run(args, session),

@@ -33,6 +33,13 @@ use report::{Report, Spends};
 pub(crate) struct Args {
     /// The proof, as JSON or in the compact binary form; - for stdin
     proof: PathBuf,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// How proofs are judged.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Flags {
     /// A block that you trust: it must be in the chain that the proof is judged by
     #[arg(long, value_name = "HEIGHT:HASH", value_parser = anchor_arg)]
     anchor: Option<(Height, BlockHash)>,
@@ -80,9 +87,28 @@ fn work_arg(text: &str) -> Result<Work, String> {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
+    let (verdict, spends) = judge(&args.flags, &args.proof, false, session)?;
+    session.out.show(&Report::new(&verdict, spends));
+    Ok(())
+}
+
+/// The stake of a proof, which must be slashable.
+pub(crate) fn slashable(args: &Flags, proof: &Path, session: &Session<'_>) -> Result<VerifiedStake> {
+    match judge(args, proof, true, session)?.0 {
+        Verdict::Slashable(stake) => Ok(*stake),
+        Verdict::Included(_) => Err(refused(VerifyError::NoDelegation)),
+    }
+}
+
+fn judge(
+    args: &Flags,
+    proof: &Path,
+    must_be_slashable: bool,
+    session: &Session<'_>,
+) -> Result<(Verdict, Spends)> {
     let schedule = session.schedule()?;
     let network = schedule.network();
-    let mut proof = proof::read(&args.proof)?;
+    let mut proof = proof::read(proof)?;
     // Who trusts the stake's very block, and has no other header, has settled how deep it is.
     let own_block = Some((proof.inclusion_height, proof.block_hash()));
     let in_trusted =
@@ -121,7 +147,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
             Ground::OwnHeaders(args.anchor)
         }
     };
-    let verdict = if proof.delegation.is_some() || args.service.asks_for_slashable() {
+    let verdict = if proof.delegation.is_some() || must_be_slashable || args.service.asks_for_slashable() {
         let policy = args.service.policy(policy, &proof, session)?;
         if !args.service.names_providers() {
             session.out.warn("no --provider given: the stake's own count as known to the service");
@@ -138,8 +164,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
         Some(source) => look_for_spends(source.chain(), stake, session)?,
         None => Spends::NotLookedFor,
     };
-    session.out.show(&Report::new(&verdict, spends));
-    Ok(())
+    Ok((verdict, spends))
 }
 
 /// What the proof's block is held against.
@@ -202,7 +227,7 @@ impl Verdict {
     }
 }
 
-impl Args {
+impl Flags {
     /// What the headers must weigh, whether a proof, a file or one server brings them: the price of forging them.
     fn least_work(&self, network: Network, proof: &StakeProof, confirmations: u32) -> Work {
         if let Some(work) = self.min_work {

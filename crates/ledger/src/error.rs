@@ -32,7 +32,7 @@ pub enum Damage {
     },
     /// The book refuses its entry.
     #[error("the book refuses it: {0}")]
-    Refused(BookError),
+    Refused(Box<BookError>),
 }
 
 /// Why a ledger cannot be opened, or does not take an entry.
@@ -154,7 +154,7 @@ pub enum LedgerError {
     },
     /// The book refuses the entry. Nothing was written.
     #[error(transparent)]
-    Refused(#[from] BookError),
+    Refused(Box<BookError>),
     /// An entry that does not fit into a line.
     #[error("the entry takes {bytes} bytes, a line takes at most 1 MiB")]
     TooLong {
@@ -169,7 +169,7 @@ pub enum LedgerError {
     },
     /// The books do not balance.
     #[error("the books do not balance: {0}")]
-    Imbalance(#[from] Imbalance),
+    Imbalance(Box<Imbalance>),
     /// The index says something else than the journal.
     #[error("{}: {what} at entry {counter} is not what the journal makes", file.display())]
     IndexDiffers {
@@ -188,4 +188,16 @@ pub enum LedgerError {
         /// Why.
         error: rusqlite::Error,
     },
+}
+
+impl From<BookError> for LedgerError {
+    fn from(error: BookError) -> Self {
+        LedgerError::Refused(Box::new(error))
+    }
+}
+
+impl From<Imbalance> for LedgerError {
+    fn from(error: Imbalance) -> Self {
+        LedgerError::Imbalance(Box::new(error))
+    }
 }

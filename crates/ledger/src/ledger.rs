@@ -43,6 +43,13 @@ pub struct Record {
     pub event: Event,
 }
 
+/// An entry that the book has taken.
+struct Taken {
+    record: Record,
+    start: u64,
+    points: Vec<Point>,
+}
+
 /// An entry on its way from the journal into the book.
 pub(crate) struct Step<'a> {
     pub(crate) tip: Tip,
@@ -71,7 +78,7 @@ pub(crate) fn replay(
         let Some((start, text)) = lines.next()? else { break };
         let damaged = |damage| journal.damaged(counter, damage);
         let entry = line::parse(text, counter).map_err(damaged)?;
-        book.apply(&entry).map_err(|error| damaged(Damage::Refused(error)))?;
+        book.apply(&entry).map_err(|error| damaged(Damage::Refused(error.into())))?;
         let points = series.after(&book, &entry.event);
         let kind = line::kind(text).to_owned();
         each(Step { tip: lines.tip(), height: entry.height, kind: &kind, start, points: &points })?;
@@ -210,6 +217,19 @@ impl Ledger {
     /// the last line has no end and the index does not tell whether it was acknowledged. [`LedgerError::Io`] if it cannot be
     /// written; then nothing more is, before the book is opened again.
     pub fn append(&mut self, entry: Entry) -> Result<Record, LedgerError> {
+        let mut made = self.append_all([entry])?;
+        made.pop().ok_or_else(|| LedgerError::Failed { file: self.journal.path().to_owned() })
+    }
+
+    /// Makes several entries, which are acknowledged together: when this returns, all of them are on the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::append`]. The entries before one that is refused are made nevertheless; [`Book::entries`] says how many.
+    pub fn append_all(
+        &mut self,
+        entries: impl IntoIterator<Item = Entry>,
+    ) -> Result<Vec<Record>, LedgerError> {
         if self.failed {
             return Err(LedgerError::Failed { file: self.journal.path().to_owned() });
         }
@@ -219,8 +239,35 @@ impl Ledger {
             }
             self.repair()?;
         }
-        let counter = self.tip.counter + 1;
-        let (text, head) = line::entry(self.tip.head, counter, &entry);
+        let (mut tip, mut lines, mut made, mut refused) = (self.tip, Vec::new(), Vec::new(), None);
+        for entry in entries {
+            match self.take(&mut tip, &mut lines, entry) {
+                Ok(taken) => made.push(taken),
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
+        if !made.is_empty() {
+            if let Err(error) = self.journal.append(&self.tip, &lines) {
+                // The book is ahead of the file now.
+                self.failed = true;
+                return Err(error);
+            }
+            self.tip = tip;
+            self.note(&made);
+        }
+        match refused {
+            Some(error) => Err(error),
+            None => Ok(made.into_iter().map(|taken| taken.record).collect()),
+        }
+    }
+
+    /// Takes an entry into the book, and its line to those that are to be written.
+    fn take(&mut self, tip: &mut Tip, lines: &mut Vec<u8>, entry: Entry) -> Result<Taken, LedgerError> {
+        let counter = tip.counter + 1;
+        let (text, head) = line::entry(tip.head, counter, &entry);
         if text.len() > MAX_LINE {
             return Err(LedgerError::TooLong { bytes: text.len() });
         }
@@ -233,30 +280,33 @@ impl Ledger {
             Err(damage) => return Err(self.journal.damaged(counter, damage)),
         }
         self.book.apply(&entry)?;
-        if let Err(error) = self.journal.append(&self.tip, &text) {
-            // The book is ahead of the file now.
-            self.failed = true;
-            return Err(error);
-        }
-        let start = self.tip.length;
-        self.tip = Tip { counter, head, length: start + text.len() as u64 };
+        let start = tip.length;
+        *tip = Tip { counter, head, length: start + text.len() as u64 };
+        lines.extend_from_slice(&text);
         let points = self.series.after(&self.book, &entry.event);
         let Entry { height, event } = entry;
-        let kind = line::kind(&text).to_owned();
-        if self.indexed {
-            let add = || {
-                self.index.begin()?;
-                self.index.add(counter, height, &kind, start, &points)?;
-                self.index.commit(&self.tip)
-            };
-            let added = add();
-            self.indexed = added.is_ok();
-            self.index_state = match added {
-                Ok(()) => IndexState::Current,
-                Err(error) => IndexState::Damaged { reason: error.to_string() },
-            };
+        let record = Record { counter, height, kind: line::kind(&text).to_owned(), event };
+        Ok(Taken { record, start, points })
+    }
+
+    /// Tells the index of entries that are on the disk.
+    fn note(&mut self, made: &[Taken]) {
+        if !self.indexed {
+            return;
         }
-        Ok(Record { counter, height, kind, event })
+        let add = || {
+            self.index.begin()?;
+            for Taken { record: Record { counter, height, kind, .. }, start, points } in made {
+                self.index.add(*counter, *height, kind, *start, points)?;
+            }
+            self.index.commit(&self.tip)
+        };
+        let added = add();
+        self.indexed = added.is_ok();
+        self.index_state = match added {
+            Ok(()) => IndexState::Current,
+            Err(error) => IndexState::Damaged { reason: error.to_string() },
+        };
     }
 
     /// Cuts off a last line that has no end; returns what was cut. Whoever asks for it says that nobody was told of that entry.

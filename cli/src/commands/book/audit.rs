@@ -1,0 +1,72 @@
+//! Everything recomputed.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tapstake_ledger::{AuditReport, Head, IndexState, LedgerError, audit};
+
+use super::{BookFile, refused};
+use crate::error::Result;
+use crate::output::{Show, facts};
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Audit {
+    /// The number of an entry and the hash of its line, kept elsewhere: the journal must have it still
+    #[arg(long, value_name = "ENTRY:HASH", value_parser = known_arg)]
+    known: Option<(u64, Head)>,
+    #[command(flatten)]
+    book: BookFile,
+}
+
+fn known_arg(text: &str) -> Result<(u64, Head), String> {
+    let (counter, head) = text.split_once(':').ok_or("give ENTRY:HASH")?;
+    let counter = counter.parse().map_err(|error| format!("entry: {error}"))?;
+    Ok((counter, head.parse().map_err(|error: tapstake_ledger::HeadTextError| error.to_string())?))
+}
+
+#[derive(Serialize)]
+struct Audited {
+    verdict: &'static str,
+    book: PathBuf,
+    #[serde(flatten)]
+    report: AuditReport,
+}
+
+impl Show for Audited {
+    fn text(&self) -> String {
+        let report = &self.report;
+        let index = match &report.index {
+            IndexState::Current => "every row is what the journal makes".to_owned(),
+            IndexState::Behind { entries } => {
+                format!("{entries} entries behind, else what the journal makes")
+            }
+            IndexState::Missing => "not there: the next command makes it".to_owned(),
+            IndexState::Damaged { reason } => format!("not usable, the next command makes it: {reason}"),
+            _ => "unknown".to_owned(),
+        };
+        let mut rows = vec![
+            ("verdict", self.verdict.to_owned()),
+            ("book", self.book.display().to_string()),
+            ("entries", report.entries.to_string()),
+            ("height", report.height.to_string()),
+            ("hash", report.head.to_string()),
+            ("index", index),
+        ];
+        if let Some(torn) = report.torn {
+            rows.push(("line without end", format!("line {}, {} bytes", torn.line, torn.bytes)));
+        }
+        facts(rows)
+    }
+}
+
+pub(crate) fn run(args: &Audit, session: &Session<'_>) -> Result<()> {
+    let path = args.book.path(session)?;
+    let report = audit(&path, args.known).map_err(refused)?;
+    let (found, expected) = (report.network, session.network());
+    if found != expected {
+        return Err(refused(LedgerError::Network { file: path, found, expected }));
+    }
+    session.out.show(&Audited { verdict: "the books balance", book: path, report });
+    Ok(())
+}

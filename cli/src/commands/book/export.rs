@@ -1,0 +1,281 @@
+//! The books for other programs.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tapstake_ledger::Point;
+
+use super::show::State;
+use super::{BookFile, refused};
+use crate::error::{Context, Result};
+use crate::file;
+use crate::output::{self, Show};
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    /// Write CSV files to this folder instead of JSON to stdout: one a table, in place of those of an earlier export
+    #[arg(long, value_name = "DIR")]
+    csv: Option<PathBuf>,
+    #[command(flatten)]
+    book: BookFile,
+}
+
+/// The books now, and what the pools were worth after each entry that changed that.
+#[derive(Serialize)]
+struct Document {
+    #[serde(flatten)]
+    state: State,
+    points: Vec<Point>,
+}
+
+#[derive(Serialize)]
+struct Written {
+    files: Vec<PathBuf>,
+}
+
+impl Show for Written {
+    fn text(&self) -> String {
+        let lines: Vec<String> = self.files.iter().map(|path| path.display().to_string()).collect();
+        lines.join("\n")
+    }
+}
+
+pub(crate) fn run(args: &Export, session: &Session<'_>) -> Result<()> {
+    let ledger = args.book.open(session)?;
+    let document = Document { state: State::of(&ledger)?, points: ledger.points(None).map_err(refused)? };
+    let Some(folder) = &args.csv else {
+        session.out.raw(&output::json(&document));
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder).context(folder.display())?;
+    let files = tables(&document).into_iter().map(|(name, table)| write(folder, name, &table));
+    let files = files.collect::<Result<Vec<_>>>()?;
+    session.out.show(&Written { files });
+    Ok(())
+}
+
+fn write(folder: &Path, name: &str, table: &Table) -> Result<PathBuf> {
+    let path = folder.join(name);
+    file::replace(&path, table.0.as_bytes())?;
+    Ok(path)
+}
+
+/// Lines as in RFC 4180.
+struct Table(String);
+
+impl Table {
+    fn new(header: &[&str]) -> Self {
+        let mut table = Table(String::new());
+        table.row(header.iter().map(|name| (*name).to_owned()));
+        table
+    }
+
+    fn row(&mut self, fields: impl IntoIterator<Item = String>) {
+        let fields: Vec<String> = fields.into_iter().map(|text| field(&text)).collect();
+        self.0.push_str(&fields.join(","));
+        self.0.push_str("\r\n");
+    }
+}
+
+fn field(text: &str) -> String {
+    if text.contains([',', '"', '\r', '\n']) {
+        return format!("\"{}\"", text.replace('"', "\"\""));
+    }
+    text.to_owned()
+}
+
+fn or_empty(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+fn tables(document: &Document) -> Vec<(&'static str, Table)> {
+    let Document { state, points } = document;
+    let mut services = Table::new(&[
+        "service",
+        "denomination",
+        "slashing_rate",
+        "unbonding_time",
+        "leverage_limit_ppm",
+        "stakes",
+        "nominal_sat",
+        "slashable_sat",
+        "lost_sat",
+    ]);
+    let mut providers = Table::new(&[
+        "service",
+        "provider",
+        "commission_ppm",
+        "slashed_at",
+        "staked_sat",
+        "put_in",
+        "paid",
+        "commission_owed",
+        "commission_paid",
+        "held",
+        "carry_1e18",
+    ]);
+    for service in &state.services {
+        services.row([
+            service.name.clone(),
+            service.terms.denomination.to_string(),
+            service.terms.slashing_rate.to_string(),
+            service.terms.unbonding_time.blocks().to_string(),
+            service.terms.leverage_limit.to_u32().to_string(),
+            service.stakes.to_string(),
+            service.nominal_sat.clone(),
+            service.slashable_sat.to_string(),
+            service.lost_sat.to_string(),
+        ]);
+        for provider in &service.providers {
+            providers.row([
+                service.name.clone(),
+                provider.provider.to_string(),
+                provider.commission.to_u32().to_string(),
+                or_empty(provider.slashed_at),
+                provider.staked_sat.to_string(),
+                provider.put_in.clone(),
+                provider.paid.clone(),
+                provider.commission_owed.clone(),
+                provider.commission_paid.clone(),
+                provider.held.clone(),
+                provider.carry.clone(),
+            ]);
+        }
+    }
+    let mut stakes = Table::new(&[
+        "stake",
+        "value_sat",
+        "slashable_sat",
+        "owner",
+        "status",
+        "expires_at",
+        "pool",
+        "leverage_ppm",
+    ]);
+    let mut claimable = Table::new(&["stake", "service", "nominal_sat", "claimable"]);
+    for stake in &state.stakes {
+        stakes.row([
+            stake.stake.to_string(),
+            stake.value_sat.to_string(),
+            stake.slashable_sat.to_string(),
+            stake.owner.clone(),
+            stake.status.clone(),
+            stake.expires_at.to_string(),
+            or_empty(stake.pool.as_ref()),
+            or_empty(stake.leverage.map(|leverage| leverage.to_u32())),
+        ]);
+        let services = stake.nominal_sat.keys().chain(stake.claimable.keys());
+        for service in services.collect::<std::collections::BTreeSet<_>>() {
+            let at = |map: &std::collections::BTreeMap<_, String>| map.get(service).cloned();
+            let numbers = [at(&stake.nominal_sat), at(&stake.claimable)].map(|n| n.unwrap_or("0".to_owned()));
+            let [nominal, owed] = numbers;
+            claimable.row([stake.stake.to_string(), service.to_string(), nominal, owed]);
+        }
+    }
+    let mut pools = Table::new(&[
+        "pool",
+        "supply",
+        "nav_ppm",
+        "assets_sat",
+        "cash_sat",
+        "queued_sat",
+        "reserves_sat",
+        "issued_sat",
+        "backing_ppm",
+        "frozen",
+        "minted_sat",
+        "rewards_sat",
+        "lost_sat",
+        "paid_sat",
+    ]);
+    let mut holders = Table::new(&["pool", "holder", "shares"]);
+    let mut exits = Table::new(&[
+        "pool",
+        "exit",
+        "holder",
+        "shares",
+        "requested_at",
+        "matures_at",
+        "quoted_sat",
+        "claim_sat",
+    ]);
+    for pool in &state.pools {
+        pools.row([
+            pool.name.clone(),
+            pool.supply.clone(),
+            or_empty(pool.nav.map(|nav| nav.to_u32())),
+            pool.assets_sat.to_string(),
+            pool.cash_sat.to_string(),
+            pool.queued_sat.to_string(),
+            pool.backing.reserves.to_sat().to_string(),
+            pool.backing.issued.to_sat().to_string(),
+            or_empty(pool.backing_ratio.map(|ratio| ratio.to_u32())),
+            pool.frozen.to_string(),
+            pool.flows.minted.to_string(),
+            pool.flows.rewards.to_string(),
+            pool.flows.lost.to_string(),
+            pool.flows.paid.to_string(),
+        ]);
+        for (holder, shares) in &pool.holders {
+            holders.row([pool.name.clone(), holder.clone(), shares.clone()]);
+        }
+        for row in &pool.exits {
+            let exit = &row.state;
+            exits.row([
+                pool.name.clone(),
+                row.exit.to_string(),
+                exit.holder.to_string(),
+                exit.shares.to_string(),
+                exit.requested_at.to_string(),
+                exit.matures_at.to_string(),
+                exit.quoted.to_sat().to_string(),
+                exit.claim.to_sat().to_string(),
+            ]);
+        }
+    }
+    let mut history = Table::new(&[
+        "entry",
+        "height",
+        "pool",
+        "nav_ppm",
+        "assets_sat",
+        "queued_sat",
+        "reserves_sat",
+        "backing_ppm",
+    ]);
+    for point in points {
+        history.row([
+            point.counter.to_string(),
+            point.height.to_string(),
+            point.pool.to_string(),
+            or_empty(point.nav.map(|nav| nav.to_u32())),
+            point.assets.to_sat().to_string(),
+            point.queued.to_sat().to_string(),
+            point.reserves.to_sat().to_string(),
+            or_empty(point.backing_ratio_floor().map(|ratio| ratio.to_u32())),
+        ]);
+    }
+    vec![
+        ("services.csv", services),
+        ("providers.csv", providers),
+        ("stakes.csv", stakes),
+        ("claimable.csv", claimable),
+        ("pools.csv", pools),
+        ("holders.csv", holders),
+        ("exits.csv", exits),
+        ("history.csv", history),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_with_a_comma_or_a_quote_is_quoted() {
+        let mut table = Table::new(&["a", "b"]);
+        table.row(["x,y".to_owned(), "say \"z\"".to_owned()]);
+        assert_eq!(table.0, "a,b\r\n\"x,y\",\"say \"\"z\"\"\"\r\n");
+    }
+}

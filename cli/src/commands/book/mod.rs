@@ -1,0 +1,166 @@
+//! `tapstake book`: the ledger file of a pool operator.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use tapstake_ledger::{IndexState, Ledger, LedgerError};
+
+use crate::error::Result;
+use crate::live::network_dir;
+use crate::session::Session;
+
+mod audit;
+mod export;
+mod import;
+mod init;
+mod log;
+mod plot;
+mod pools;
+mod record;
+mod refusal;
+mod risk;
+mod show;
+
+use refusal::refused;
+
+/// Which book.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BookFile {
+    /// The book's file [default: book.jsonl in the data folder of the network]
+    #[arg(long, env = "TAPSTAKE_BOOK", value_name = "FILE")]
+    book: Option<PathBuf>,
+}
+
+impl BookFile {
+    fn path(&self, session: &Session<'_>) -> Result<PathBuf> {
+        match &self.book {
+            Some(path) => Ok(path.clone()),
+            None => Ok(network_dir(session)?.join("book.jsonl")),
+        }
+    }
+
+    /// Opens the book, with every line of its journal checked and every entry made anew.
+    fn open(&self, session: &Session<'_>) -> Result<Ledger> {
+        let path = self.path(session)?;
+        let ledger = Ledger::open(&path).map_err(refused)?;
+        let (found, expected) = (ledger.network(), session.network());
+        if found != expected {
+            return Err(refused(LedgerError::Network { file: path, found, expected }));
+        }
+        match ledger.index_state() {
+            IndexState::Missing => session.out.note("the index was not there and is made anew"),
+            IndexState::Damaged { reason } => {
+                session.out.warn(&format!("the index was damaged and is made anew: {reason}"));
+            }
+            _ => {}
+        }
+        if let Some(torn) = ledger.torn() {
+            let cut = "it was never acknowledged, and the next entry takes its place";
+            session.out.warn(&format!("line {} has no end after {} bytes: {cut}", torn.line, torn.bytes));
+        }
+        Ok(ledger)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Begin an empty book
+    Init(init::Init),
+    /// Services: who counts stakes
+    #[command(subcommand)]
+    Service(record::ServiceCommand),
+    /// Providers of services
+    #[command(subcommand)]
+    Provider(record::ProviderCommand),
+    /// Verify proofs as `verify --slashable` does, and admit the stakes
+    Import(Box<import::Import>),
+    /// Let a stake count for a service, or no longer
+    Allocate(record::Allocate),
+    /// Record what a service pays for the stakes behind a provider
+    Reward(record::Reward),
+    /// Pay what a stake has earned to its owner, or its commission to a provider
+    Claim(record::Claim),
+    /// Record how a stake ended
+    End(record::EndArgs),
+    /// Slash a provider, with the evidence that it equivocated
+    Slash(record::Slash),
+    /// Pools over stakes, and over receipts
+    #[command(subcommand)]
+    Pool(pools::PoolCommand),
+    /// Mint receipts for a stake
+    Mint(pools::Mint),
+    /// Move shares to another holder
+    Transfer(pools::Transfer),
+    /// Give up shares and wait for what they are worth
+    Exit(pools::Exit),
+    /// Pay an exit whose unbonding has ended
+    Finalise(pools::Finalise),
+    /// Record what came back of a stake that has ended, as cash of its pool
+    Return(pools::Return),
+    /// Show services, providers, stakes and pools
+    Show(show::ShowArgs),
+    /// List entries
+    Log(log::Log),
+    /// Recompute everything from the journal, and compare the index
+    Audit(audit::Audit),
+    /// Price, backing, queue and possible losses of pools
+    Risk(risk::Risk),
+    /// Write the books as CSV files or as one JSON document
+    Export(export::Export),
+    /// Draw net asset value and backing over height, as SVG
+    Plot(plot::Plot),
+    /// Cut off a last line without end that nobody was told of
+    Repair(init::Repair),
+}
+
+pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<()> {
+    match command {
+        Command::Init(args) => init::run(args, session),
+        Command::Service(command) => record::service(command, session),
+        Command::Provider(command) => record::provider(command, session),
+        Command::Import(args) => import::run(args, session),
+        Command::Allocate(args) => record::allocate(args, session),
+        Command::Reward(args) => record::reward(args, session),
+        Command::Claim(args) => record::claim(args, session),
+        Command::End(args) => record::end(args, session),
+        Command::Slash(args) => record::slash(args, session),
+        Command::Pool(command) => pools::pool(command, session),
+        Command::Mint(args) => pools::mint(args, session),
+        Command::Transfer(args) => pools::transfer(args, session),
+        Command::Exit(args) => pools::exit(args, session),
+        Command::Finalise(args) => pools::finalise(args, session),
+        Command::Return(args) => pools::take_back(args, session),
+        Command::Show(args) => show::run(args, session),
+        Command::Log(args) => log::run(args, session),
+        Command::Audit(args) => audit::run(args, session),
+        Command::Risk(args) => risk::run(args, session),
+        Command::Export(args) => export::run(args, session),
+        Command::Plot(args) => plot::run(args, session),
+        Command::Repair(args) => init::repair(args, session),
+    }
+}
+
+/// A name, or why it is none.
+fn name<T: std::str::FromStr>(text: &str) -> Result<T, String>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// A price or a rate: millionths as they are, or a decimal with up to six places.
+fn decimal_ppm(text: &str) -> Result<tapstake_restake::PartsPerMillion, String> {
+    if text.ends_with('%') || text.ends_with("ppm") {
+        return name(text);
+    }
+    let bad = || "write a decimal such as 0.995, a percentage such as 99.5%, or 995000ppm".to_owned();
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(decimals) || decimals.len() > 6 {
+        return Err(bad());
+    }
+    let parts = [whole, &format!("{decimals:0<6}")].map(|part| part.parse::<u32>().ok());
+    let [Some(whole), Some(decimals)] = parts else { return Err(bad()) };
+    let sum = whole.checked_mul(1_000_000).and_then(|whole| whole.checked_add(decimals));
+    sum.map(tapstake_restake::PartsPerMillion::new).ok_or_else(bad)
+}

@@ -1,0 +1,298 @@
+//! Entries about pools, over stakes and over receipts.
+
+use bitcoin::{Amount, OutPoint};
+use clap::Subcommand;
+use tapstake_params::Height;
+use tapstake_restake::{Book, Event, ExitId, HolderId, PartsPerMillion, PoolId, ServiceId};
+
+use super::name;
+use super::record::{At, Outcome, make, make_one};
+use crate::error::Result;
+use crate::input;
+use crate::session::Session;
+use crate::spending::amount_arg;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoolCommand {
+    /// Open a pool over stakes, or with --over one over the receipts of a pool
+    Open(Open),
+    /// Record bitcoin that comes into a pool for all its shares; into a pool over receipts come shares, see --shares
+    Reward(PoolReward),
+    /// Record cash for what a pool misses
+    MakeGood(MakeGood),
+    /// Let a service count a part of what a pool over receipts holds
+    Choose(Choose),
+    /// End that
+    Leave(Leave),
+    /// Put shares of the pool beneath into a pool over receipts
+    Deposit(Move),
+    /// Take them out again, by shares of the pool over receipts
+    Redeem(Move),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Open {
+    /// Its name
+    #[arg(value_parser = name::<PoolId>)]
+    pool: PoolId,
+    /// The blocks for which an exit waits: at least as many as any of its stakes takes to unbond
+    #[arg(long, value_name = "BLOCKS", required_unless_present = "over", conflicts_with = "over")]
+    unbonding_time: Option<u64>,
+    /// The pool beneath
+    #[arg(long, value_name = "POOL", value_parser = name::<PoolId>, requires = "leverage_limit")]
+    over: Option<PoolId>,
+    /// How much of what it holds its services count at most, all together
+    #[arg(long, value_name = "PERCENT", requires = "over")]
+    leverage_limit: Option<PartsPerMillion>,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PoolReward {
+    #[arg(value_parser = name::<PoolId>)]
+    pool: PoolId,
+    /// How much, such as 5000sat
+    #[arg(value_parser = amount_arg, required_unless_present = "shares")]
+    amount: Option<Amount>,
+    /// Shares of the pool beneath
+    #[arg(long, conflicts_with = "amount", requires = "from")]
+    shares: Option<u128>,
+    /// Who gives those
+    #[arg(long, value_name = "HOLDER", value_parser = name::<HolderId>, requires = "shares")]
+    from: Option<HolderId>,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MakeGood {
+    #[arg(value_parser = name::<PoolId>)]
+    pool: PoolId,
+    /// How much, such as 5000sat
+    #[arg(value_parser = amount_arg)]
+    amount: Amount,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Choose {
+    #[arg(value_parser = name::<PoolId>)]
+    pool: PoolId,
+    #[arg(value_parser = name::<ServiceId>)]
+    service: ServiceId,
+    /// The part
+    #[arg(value_name = "PERCENT")]
+    part: PartsPerMillion,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Leave {
+    #[arg(value_parser = name::<PoolId>)]
+    pool: PoolId,
+    #[arg(value_parser = name::<ServiceId>)]
+    service: ServiceId,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Move {
+    /// The pool over receipts
+    #[arg(value_parser = name::<PoolId>)]
+    pool: PoolId,
+    shares: u128,
+    #[arg(long, value_parser = name::<HolderId>)]
+    holder: HolderId,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Mint {
+    /// The stake
+    #[arg(value_name = "OUTPOINT")]
+    stake: OutPoint,
+    #[arg(long, value_parser = name::<PoolId>)]
+    pool: PoolId,
+    /// Who gets the shares
+    #[arg(long, value_name = "HOLDER", value_parser = name::<HolderId>)]
+    to: HolderId,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Transfer {
+    shares: u128,
+    /// The pool, over stakes or over receipts
+    #[arg(long, value_parser = name::<PoolId>)]
+    pool: PoolId,
+    #[arg(long, value_name = "HOLDER", value_parser = name::<HolderId>)]
+    from: HolderId,
+    #[arg(long, value_name = "HOLDER", value_parser = name::<HolderId>)]
+    to: HolderId,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Exit {
+    /// The shares to give up
+    #[arg(required_unless_present = "amount")]
+    shares: Option<u128>,
+    /// An exact amount to wait for instead, such as 5000sat
+    #[arg(long, value_parser = amount_arg, conflicts_with = "shares")]
+    amount: Option<Amount>,
+    #[arg(long, value_parser = name::<PoolId>)]
+    pool: PoolId,
+    #[arg(long, value_parser = name::<HolderId>)]
+    holder: HolderId,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Finalise {
+    /// The exit's number in its pool
+    exit: u64,
+    #[arg(long, value_parser = name::<PoolId>)]
+    pool: PoolId,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Return {
+    /// The stake
+    #[arg(value_name = "OUTPOINT")]
+    stake: OutPoint,
+    /// What came back, such as 5000sat
+    #[arg(long, value_parser = amount_arg)]
+    amount: Amount,
+    #[command(flatten)]
+    at: At,
+}
+
+fn plain(at: &At, event: Event, session: &Session<'_>) -> Result<()> {
+    let (mut ledger, height) = at.open(session)?;
+    make(&mut ledger, height, [(event, Outcome::default())], session)
+}
+
+pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
+    match command {
+        PoolCommand::Open(args) => open(args, session),
+        PoolCommand::Reward(args) => reward(args, session),
+        PoolCommand::MakeGood(MakeGood { pool, amount, at }) => {
+            plain(at, Event::MakeGood { pool: pool.clone(), amount: *amount }, session)
+        }
+        PoolCommand::Choose(Choose { pool, service, part, at }) => {
+            let event = Event::ChooseService { pool: pool.clone(), service: service.clone(), part: *part };
+            plain(at, event, session)
+        }
+        PoolCommand::Leave(Leave { pool, service, at }) => {
+            plain(at, Event::LeaveService { pool: pool.clone(), service: service.clone() }, session)
+        }
+        PoolCommand::Deposit(Move { pool, shares, holder, at }) => {
+            let (pool, holder, shares) = (pool.clone(), holder.clone(), *shares);
+            moved(at, Event::LrtDeposit { pool: pool.clone(), holder, shares }, session, move |book| {
+                book.lrt_pool(&pool).map_or(0, |(lrt, _)| lrt.supply())
+            })
+        }
+        PoolCommand::Redeem(Move { pool, shares, holder, at }) => {
+            let (pool, holder, shares) = (pool.clone(), holder.clone(), *shares);
+            let event = Event::LrtRedeem { pool: pool.clone(), holder, shares };
+            moved(at, event, session, move |book| book.lrt_pool(&pool).map_or(0, |(lrt, _)| lrt.assets()))
+        }
+    }
+}
+
+fn open(args: &Open, session: &Session<'_>) -> Result<()> {
+    let pool = args.pool.clone();
+    let event = match (&args.over, args.leverage_limit, args.unbonding_time) {
+        (Some(over), Some(leverage_limit), _) => Event::OpenLrt { pool, over: over.clone(), leverage_limit },
+        (_, _, blocks) => Event::OpenPool { pool, unbonding_time: input::timelock(blocks.unwrap_or(0))? },
+    };
+    plain(&args.at, event, session)
+}
+
+fn reward(args: &PoolReward, session: &Session<'_>) -> Result<()> {
+    let pool = args.pool.clone();
+    let event = match (&args.from, args.shares) {
+        (Some(from), Some(shares)) => Event::LrtReward { pool, from: from.clone(), shares },
+        _ => Event::PoolReward { pool, amount: args.amount.unwrap_or(Amount::ZERO) },
+    };
+    plain(&args.at, event, session)
+}
+
+/// Makes an entry that moves shares: how many is how far it moves `number`.
+fn moved(at: &At, event: Event, session: &Session<'_>, number: impl Fn(&Book) -> u128) -> Result<()> {
+    let (mut ledger, height) = at.open(session)?;
+    let before = number(ledger.book());
+    let outcome = |book: &Book| {
+        let shares = number(book).abs_diff(before).to_string();
+        Outcome { shares: Some(shares), ..Outcome::default() }
+    };
+    make_one(&mut ledger, height, event, outcome, session)
+}
+
+pub(crate) fn mint(args: &Mint, session: &Session<'_>) -> Result<()> {
+    let (pool, holder) = (args.pool.clone(), args.to.clone());
+    let event = Event::Mint { pool: pool.clone(), holder, stake: args.stake };
+    moved(&args.at, event, session, move |book| book.pool(&pool).map_or(0, |pool| pool.supply()))
+}
+
+pub(crate) fn transfer(args: &Transfer, session: &Session<'_>) -> Result<()> {
+    let (pool, from, to, shares) = (args.pool.clone(), args.from.clone(), args.to.clone(), args.shares);
+    let (mut ledger, height) = args.at.open(session)?;
+    let event = match ledger.book().lrt_pool(&pool) {
+        Ok(_) => Event::LrtTransfer { pool, from, to, shares },
+        Err(_) => Event::Transfer { pool, from, to, shares },
+    };
+    make(&mut ledger, height, [(event, Outcome::default())], session)
+}
+
+pub(crate) fn exit(args: &Exit, session: &Session<'_>) -> Result<()> {
+    let (pool, holder) = (args.pool.clone(), args.holder.clone());
+    let (mut ledger, height) = args.at.open(session)?;
+    let event = match (args.amount, args.shares) {
+        (Some(amount), _) => Event::RequestWithdrawal { pool: pool.clone(), holder, amount },
+        (None, shares) => {
+            Event::RequestExit { pool: pool.clone(), holder, shares: shares.unwrap_or_default() }
+        }
+    };
+    let outcome = |book: &Book| {
+        // The newest exit is the last.
+        let newest = book.pool(&pool).ok().and_then(|pool| pool.queue().iter().last());
+        let Some((id, exit)) = newest else { return Outcome::default() };
+        Outcome {
+            exit: Some(id.0),
+            shares: Some(exit.shares.to_string()),
+            quoted_sat: Some(exit.quoted.to_sat()),
+            matures_at: Some(exit.matures_at),
+            ..Outcome::default()
+        }
+    };
+    make_one(&mut ledger, height, event, outcome, session)
+}
+
+pub(crate) fn finalise(args: &Finalise, session: &Session<'_>) -> Result<()> {
+    let (pool, exit) = (args.pool.clone(), ExitId(args.exit));
+    let (mut ledger, height): (_, Height) = args.at.open(session)?;
+    let state = ledger.book().pool(&pool).ok();
+    let before = state.map_or(0, |pool| pool.flows().paid);
+    let holder = state.and_then(|pool| pool.queue().get(exit)).map(|exit| exit.holder.to_string());
+    let outcome = |book: &Book| {
+        let paid = book.pool(&pool).map_or(0, |pool| pool.flows().paid).saturating_sub(before);
+        Outcome { paid_sat: u64::try_from(paid).ok(), paid_to: holder, ..Outcome::default() }
+    };
+    let event = Event::FinaliseExit { pool: pool.clone(), exit };
+    make_one(&mut ledger, height, event, outcome, session)
+}
+
+pub(crate) fn take_back(args: &Return, session: &Session<'_>) -> Result<()> {
+    plain(&args.at, Event::ReturnStake { stake: args.stake, returned: args.amount }, session)
+}

@@ -1,0 +1,143 @@
+//! The names of the rules by which books refuse, and what to do next.
+
+use tapstake_ledger::{Damage, LedgerError};
+use tapstake_restake::{BookError, LrtError, PoolError, ShareError};
+
+use crate::error::Error;
+
+/// A refusal with the name of its rule. A journal that somebody has touched is a failed verification (exit code 3).
+pub(super) fn refused(error: LedgerError) -> Error {
+    match error {
+        LedgerError::Refused(error) => by_book(*error),
+        error => by_ledger(error),
+    }
+}
+
+fn by_ledger(error: LedgerError) -> Error {
+    let restore = "restore the journal from a copy; nothing in it was changed here";
+    let (rule, next, verification) = match &error {
+        LedgerError::Exists { .. } => ("file", Some("give --book another name, or move it away"), false),
+        LedgerError::Missing { .. } => ("file", Some("tapstake book init begins one"), false),
+        LedgerError::NoBook { .. } => ("file", None, false),
+        LedgerError::Busy { .. } => ("busy", Some("wait for the other process"), false),
+        LedgerError::NewerVersion { .. } => ("file-version", Some("get a newer tapstake"), false),
+        LedgerError::Network { .. } => ("network", Some("give the --network of the book"), false),
+        LedgerError::Damaged { damage: Damage::Hash, .. } => ("journal-hash", Some(restore), true),
+        LedgerError::Damaged { .. } => ("journal-line", Some(restore), true),
+        LedgerError::Shortened { .. } => ("journal-shortened", Some(restore), true),
+        LedgerError::Rewritten { .. } => ("journal-rewritten", Some(restore), true),
+        LedgerError::OtherHead { .. } => ("journal-head", Some(restore), true),
+        LedgerError::Torn { .. } => (
+            "journal-torn",
+            Some("tapstake book repair cuts it off, if nobody was told that its entry is made"),
+            false,
+        ),
+        LedgerError::Imbalance(_) => ("balance", None, true),
+        LedgerError::IndexDiffers { .. } => {
+            ("index", Some("remove the index file: the next command makes it anew from the journal"), true)
+        }
+        _ => return Error::from(error),
+    };
+    let refusal = if verification { Error::verification(rule, error) } else { Error::rule(rule, error) };
+    match next {
+        Some(next) => refusal.next(next),
+        None => refusal,
+    }
+}
+
+/// A refusal by the book. Nothing was recorded.
+pub(super) fn by_book(error: BookError) -> Error {
+    let rule = rule(&error);
+    let next = match &error {
+        BookError::Late { .. } => Some("give --height at or above the last entry's"),
+        BookError::ExpiryDue { .. } => Some("tapstake book end --due --height HEIGHT ends what has expired"),
+        BookError::Pool { error: PoolError::NotEnoughCash { .. }, .. } => {
+            Some("tapstake book return OUTPOINT --amount AMOUNT records what came back of an ended stake")
+        }
+        BookError::Pool { error: PoolError::Unbacked { .. }, .. } => {
+            Some("tapstake book pool make-good POOL AMOUNT records cash for what is missing")
+        }
+        _ => None,
+    };
+    let refusal = Error::rule(rule, error);
+    match next {
+        Some(next) => refusal.next(next),
+        None => refusal,
+    }
+}
+
+fn rule(error: &BookError) -> &'static str {
+    match error {
+        BookError::Late { .. } => "late-entry",
+        BookError::ExpiryDue { .. } => "expiry-due",
+        BookError::ServiceExists(_) | BookError::ProviderExists { .. } | BookError::PoolExists(_) => "exists",
+        BookError::UnknownService(_) => "unknown-service",
+        BookError::UnknownProvider { .. } => "unknown-provider",
+        BookError::UnknownStake(_) => "unknown-stake",
+        BookError::UnknownPool(_) => "unknown-pool",
+        BookError::SlashedProvider { .. } => "slashed-provider",
+        BookError::Commission(_) => "commission",
+        BookError::StakeExists(_) => "admitted-before",
+        BookError::OutsideItsTime { .. } | BookError::StakeEnded { .. } => "inactive",
+        BookError::NotExpired { .. } => "not-expired",
+        BookError::NoProvider { .. } | BookError::ForeignProvider { .. } => "provider",
+        BookError::Rate { .. } => "slashing-rate",
+        BookError::UnbondingTime { .. } | BookError::PoolUnbonding { .. } => "unbonding-time",
+        BookError::RepeatedProvider { .. } => "repeated-provider",
+        BookError::Parts { .. } => "parts",
+        BookError::Leverage { .. } => "leverage",
+        BookError::Denomination { .. } => "denomination",
+        BookError::EmptyReward => "nothing",
+        BookError::NothingOwed(_) | BookError::NoCommission { .. } => "nothing-owed",
+        BookError::Minted { .. } => "minted-before",
+        BookError::NotMinted(_) => "not-minted",
+        BookError::StillSlashable { .. } => "still-slashable",
+        BookError::ReservedHolder(_) => "reserved-holder",
+        BookError::Pool { error, .. } => pool(error),
+        BookError::Lrt { error, .. } => lrt(error),
+        BookError::Risk { .. } => "risk",
+        BookError::Overflow(_) => "overflow",
+        _ => "book",
+    }
+}
+
+const fn pool(error: &PoolError) -> &'static str {
+    match error {
+        PoolError::Shares(error) => shares(error),
+        PoolError::Frozen => "frozen",
+        PoolError::AlreadyMinted(_) => "minted-before",
+        PoolError::Unbacked { .. } => "backing",
+        PoolError::TooMuch { .. } => "amount",
+        PoolError::NoHolders => "no-holders",
+        PoolError::UnknownStake(_) => "unknown-stake",
+        PoolError::StakeEnded(_) | PoolError::AlreadySlashed(_) => "inactive",
+        PoolError::AboveStake { .. } => "above-stake",
+        PoolError::LeavesNothing { .. } => "leaves-nothing",
+        PoolError::UnknownExit(_) => "unknown-exit",
+        PoolError::Unbonding { .. } => "unbonding",
+        PoolError::NotEnoughCash { .. } => "cash",
+        PoolError::NotMissing { .. } => "not-missing",
+        _ => "pool",
+    }
+}
+
+const fn lrt(error: &LrtError) -> &'static str {
+    match error {
+        LrtError::Shares(error) => shares(error),
+        LrtError::Pool(error) => pool(error),
+        LrtError::Unbacked { .. } => "backing",
+        LrtError::OwnAccount(_) => "own-account",
+        LrtError::Part { .. } | LrtError::Leverage { .. } => "leverage",
+        LrtError::UnknownService(_) => "unknown-service",
+        _ => "pool",
+    }
+}
+
+const fn shares(error: &ShareError) -> &'static str {
+    match error {
+        ShareError::Nothing | ShareError::NoShares { .. } | ShareError::NoAssets { .. } => "nothing",
+        ShareError::Balance { .. } => "balance-of-holder",
+        ShareError::Overflow(_) => "overflow",
+        _ => "shares",
+    }
+}

@@ -1,0 +1,109 @@
+//! What could go wrong with pools, in numbers.
+
+use serde::Serialize;
+use tapstake_params::Height;
+use tapstake_restake::{Depeg, PartsPerMillion, PoolId, RiskReport, Scenario, SlashedProviders};
+
+use super::refusal::by_book;
+use super::show::nav;
+use super::{BookFile, decimal_ppm, name};
+use crate::error::Result;
+use crate::output::{Show, facts, table};
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Risk {
+    /// Only this pool [default: all over stakes]
+    #[arg(long, value_parser = name::<PoolId>)]
+    pool: Option<PoolId>,
+    /// What the market pays for shares that opened at 1: a decimal such as 0.995, 99.5%, or 995000ppm
+    #[arg(long, value_name = "PRICE", value_parser = decimal_ppm)]
+    price: Option<PartsPerMillion>,
+    /// The height at which to look [default: that of the last entry]
+    #[arg(long, value_name = "HEIGHT", default_value_t = 0)]
+    height: u32,
+    #[command(flatten)]
+    book: BookFile,
+}
+
+#[derive(Serialize)]
+struct Risks {
+    pools: Vec<PoolRisk>,
+}
+
+#[derive(Serialize)]
+struct PoolRisk {
+    pool: PoolId,
+    #[serde(flatten)]
+    report: RiskReport,
+}
+
+impl Show for Risks {
+    fn text(&self) -> String {
+        let parts: Vec<String> = self.pools.iter().map(PoolRisk::text).collect();
+        if parts.is_empty() { "no pools".to_owned() } else { parts.join("\n\n") }
+    }
+}
+
+impl PoolRisk {
+    fn text(&self) -> String {
+        let report = &self.report;
+        let (backing, queue) = (&report.backing, &report.queue);
+        let mut rows = vec![
+            ("pool", self.pool.to_string()),
+            ("height", report.height.to_string()),
+            ("net asset value", nav(report.nav)),
+        ];
+        rows.extend(report.market.map(|market| ("market price", nav(market))));
+        rows.extend(report.depeg.map(|depeg| {
+            let difference = match depeg {
+                Depeg::AtPar => "none".to_owned(),
+                Depeg::Discount(part) => format!("{part} below the net asset value"),
+                Depeg::Premium(part) => format!("{part} above the net asset value"),
+            };
+            ("difference", difference)
+        }));
+        let ratio = report.backing_ratio.map_or("nothing is issued".to_owned(), |ratio| ratio.to_string());
+        rows.extend([
+            ("backing", ratio),
+            ("reserves", format!("{} sat", backing.reserves.to_sat())),
+            ("owed", format!("{} sat", backing.issued.to_sat())),
+            (
+                "exit queue",
+                format!("{} exits, {} sat, {} blocks", queue.exits, queue.claims.to_sat(), queue.blocks),
+            ),
+            ("cash", format!("{} sat", queue.cash.to_sat())),
+        ]);
+        if report.frozen {
+            rows.push(("state", "frozen: everything was lost".to_owned()));
+        }
+        let scenarios = report.providers.iter().chain([&report.every_provider]).map(row);
+        let header = ["if slashed", "stakes", "loss sat", "shares bear", "exits bear", "of all owed"];
+        format!("{}\n{}", facts(rows), table(&header, &header[1..], scenarios))
+    }
+}
+
+fn row(scenario: &Scenario) -> Vec<String> {
+    let who = match scenario.slashed {
+        SlashedProviders::One(provider) => provider.to_string(),
+        SlashedProviders::Every => "every provider".to_owned(),
+    };
+    let sat = [scenario.loss, scenario.from_shares, scenario.from_queue].map(|sat| sat.to_sat().to_string());
+    let [loss, shares, queue] = sat;
+    vec![who, scenario.stakes.to_string(), loss, shares, queue, scenario.part.to_string()]
+}
+
+pub(crate) fn run(args: &Risk, session: &Session<'_>) -> Result<()> {
+    let ledger = args.book.open(session)?;
+    let book = ledger.book();
+    let names: Vec<PoolId> = match &args.pool {
+        Some(pool) => vec![pool.clone()],
+        None => book.pools().map(|(name, _)| name.clone()).collect(),
+    };
+    let pools = names.into_iter().map(|pool| {
+        let report = book.risk(&pool, Height::new(args.height), args.price).map_err(by_book)?;
+        Ok(PoolRisk { pool, report })
+    });
+    session.out.show(&Risks { pools: pools.collect::<Result<_>>()? });
+    Ok(())
+}
