@@ -206,9 +206,10 @@ fn terms_and_reports_are_json_in_which_nothing_unknown_is_read() {
     assert!(serde_json::from_str::<YieldTerms>(&more).is_err());
 }
 
+/// At most four services of 5 % a year each, for twenty years: more than all bitcoin is an error, not a yield.
 fn any_terms() -> impl Strategy<Value = YieldTerms> {
     let service =
-        (0u32..300_000, 0u32..=1_000_000).prop_map(|(rate, commission)| service("s", rate, commission));
+        (0u32..=50_000, 0u32..=1_000_000).prop_map(|(rate, commission)| service("s", rate, commission));
     let compounding = prop_oneof![Just(Compounding::None), (1u32..=55_000).prop_map(Compounding::TimesAYear)];
     (1u64..=21_000_000_000_000, 0u32..=240, compounding, proptest::collection::vec(service, 0..5)).prop_map(
         |(stake, months, compounding, services)| {
