@@ -53,7 +53,7 @@ use std::path::{Path, PathBuf};
 
 use bitcoin::secp256k1::{All, Secp256k1, XOnlyPublicKey};
 use tapstake_crypto::eots::{self, Commitment, CommitmentTree, PublicRandomness, SignedCommitment, Vote};
-use tapstake_verifier::equivocation::{CommittedRandomness, SignedVote};
+use tapstake_verifier::equivocation::{self, CommittedRandomness, SignedVote};
 
 use crate::durable;
 use crate::keyfile::{self, KeyUse, Passphrase};
@@ -112,6 +112,8 @@ impl Locked {
         let lock = Lock::take(folder.join(LOCK_FILE))?;
         let record = Record::open(&file)?;
         let owner = record.owner()?;
+        // A vote that no file takes would use its height up.
+        check_service(&owner.service)?;
         Ok(Locked { folder: folder.to_owned(), lock, record, owner })
     }
 
@@ -238,7 +240,7 @@ impl Provider {
                 }
                 // A vote that cannot be proven must not use up its height.
                 self.committed(height)?;
-                let next = self.tip.next(Entry::Vote(vote));
+                let next = self.tip.next(Entry::Vote(vote))?;
                 Marker::new(self.owner.provider, &self.owner.service, &next).write(&self.owner.marker)?;
                 self.record.append(&next)?;
                 self.tip = next;
@@ -305,6 +307,11 @@ impl Provider {
         self.tip = marked;
         Ok(())
     }
+}
+
+/// Refuses what no vote file takes as the name of a service.
+fn check_service(service: &str) -> Result<(), ProviderError> {
+    equivocation::check_service(service).map_err(|_| ProviderError::Service { length: service.len() })
 }
 
 /// Refuses a marker that is not this provider's.

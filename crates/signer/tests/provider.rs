@@ -349,10 +349,160 @@ fn a_moved_marker_leaves_none_behind_for_a_copy_of_the_folder() {
         |height| Provider::recover(&machine.folder(), &passphrase(), height, Some(elsewhere.as_path()));
     assert!(matches!(refused(moved(0)), ProviderError::LastKnownHeight { recorded: 1, .. }));
     drop(moved(1).unwrap());
-    assert!(!left.exists() && machine.marker().starts_with(&elsewhere));
+    let place = machine.marker();
+    assert!(place.starts_with(&elsewhere));
     machine.open().unwrap().vote(block(2, 1)).unwrap();
+    let names_the_place = |error: ProviderError| {
+        let message = error.to_string();
+        assert!(message.contains(place.to_str().unwrap()), "{message}");
+        assert!(
+            matches!(&error, ProviderError::MarkerMoved { marker, to, counter: 2 } if *marker == left && *to == place),
+            "{error}"
+        );
+    };
+    names_the_place(refused(Provider::open(&machine.path("copy"), &passphrase())));
+    let state = Status::read(&machine.path("copy")).unwrap().marker_state;
+    assert_eq!(state, MarkerState::Moved { to: place.clone() });
+}
+
+/// Moves the marker of a provider's folder, by true words on its last height.
+fn move_marker(folder: &Path, to: &Path, height: u64) -> Result<Provider, ProviderError> {
+    Provider::recover(folder, &passphrase(), height, Some(to))
+}
+
+#[test]
+fn a_copy_of_a_folder_whose_marker_moved_is_recovered_by_the_new_place_only() {
+    let (machine, mut provider) = Machine::with_provider();
+    provider.vote(block(1, 1)).unwrap();
+    drop(provider);
+    machine.back_up("copy");
+    let copy = machine.path("copy");
+    let [first, second, third, fourth] =
+        ["markers", "second", "third", "fourth"].map(|name| machine.path(name));
+    drop(move_marker(&machine.folder(), &second, 1).unwrap());
+    drop(move_marker(&machine.folder(), &third, 1).unwrap());
+    let mut provider = machine.open().unwrap();
+    provider.vote(block(2, 1)).unwrap();
+    // In the old place, where there is word of the new one, in a third, and in one that the marker has left, too.
+    let place = machine.marker();
+    for (asked, height) in [(None, 1), (Some(&first), 2), (Some(&second), 2), (Some(&fourth), 900)] {
+        let error = refused(Provider::recover(&copy, &passphrase(), height, asked.map(PathBuf::as_path)));
+        assert!(
+            matches!(&error, ProviderError::MarkerMoved { to, .. } if *to == place),
+            "{asked:?}: {error}"
+        );
+    }
+    assert!(matches!(refused(move_marker(&copy, &third, 900)), ProviderError::Locked { .. }));
+    drop(provider);
+    assert!(matches!(
+        refused(move_marker(&copy, &third, 1)),
+        ProviderError::LastKnownHeight { recorded: 2, .. }
+    ));
+    let mut copied = move_marker(&copy, &third, 2).unwrap();
+    assert!(matches!(refused(copied.vote(block(2, 2))), ProviderError::NotAbove { highest: 2, .. }));
+    copied.vote(block(3, 2)).unwrap();
+    drop(copied);
+    // The two share the marker: the other one is the old backup now.
+    assert!(matches!(refused(machine.open()), ProviderError::OldBackup { .. }));
+}
+
+#[test]
+fn a_marker_goes_back_to_a_place_that_it_left() {
+    let (machine, mut provider) = Machine::with_provider();
+    provider.vote(block(1, 1)).unwrap();
+    drop(provider);
+    machine.back_up("copy");
+    let (home, away) = (machine.path("markers"), machine.path("away"));
+    drop(move_marker(&machine.folder(), &away, 1).unwrap());
+    machine.back_up("copy away");
+    let mut provider = move_marker(&machine.folder(), &home, 1).unwrap();
+    provider.vote(block(2, 1)).unwrap();
+    drop(provider);
+    machine.open().unwrap();
     let copied = Provider::open(&machine.path("copy"), &passphrase());
-    assert!(matches!(refused(copied), ProviderError::MarkerMissing(path) if path == left));
+    assert!(matches!(refused(copied), ProviderError::OldBackup { .. }));
+    let copied = Provider::recover(&machine.path("copy away"), &passphrase(), 2, None);
+    assert!(matches!(refused(copied), ProviderError::MarkerMoved { to, .. } if to == machine.marker()));
+}
+
+#[test]
+fn keys_whose_marker_moved_are_not_restored_beside_it() {
+    let machine = Machine::new();
+    let origin = || Origin::Seed(SecretBytes::new([3; 32]), History::LastKnownHeight(900));
+    drop(machine.init(origin()).unwrap());
+    let elsewhere = machine.path("elsewhere");
+    drop(move_marker(&machine.folder(), &elsewhere, 900).unwrap());
+    let error = refused(machine.init_in("again", SERVICE, origin()));
+    assert!(matches!(error, ProviderError::MarkerMoved { to, .. } if to.starts_with(&elsewhere)));
+}
+
+#[test]
+fn a_marker_with_a_number_that_nothing_can_follow_is_damaged_and_no_panic() {
+    let (machine, provider) = Machine::with_provider();
+    drop(provider);
+    let marker = machine.marker();
+    let text = fs::read_to_string(&marker).unwrap();
+    for number in [1_u64 << 62, 1 << 63, u64::MAX] {
+        fs::write(&marker, text.replace("\"counter\":0", &format!("\"counter\":{number}"))).unwrap();
+        let error = refused(machine.open());
+        assert!(matches!(error, ProviderError::MarkerDamaged { .. }), "{number}: {error}");
+        drop(machine.recover(5).unwrap());
+        assert_eq!(Status::read(&machine.folder()).unwrap().marker_state, MarkerState::Agrees);
+        fs::remove_file(&marker).unwrap();
+    }
+    // The greatest number there is: what would follow it is refused.
+    let last = (1_u64 << 62) - 1;
+    fs::write(&marker, text.replace("\"counter\":0", &format!("\"counter\":{last}"))).unwrap();
+    let error = refused(machine.recover(5));
+    assert!(matches!(error, ProviderError::NoNumberLeft { counter } if counter == last), "{error}");
+    let seed = SecretBytes::new([3; 32]);
+    drop(machine.init_in("other", SERVICE, Origin::Seed(seed.clone(), History::NeverVoted)).unwrap());
+    let marker = Status::read(&machine.path("other")).unwrap().marker;
+    let text = fs::read_to_string(&marker).unwrap();
+    fs::write(&marker, text.replace("\"counter\":0", &format!("\"counter\":{last}"))).unwrap();
+    let made = machine.init_in("again", SERVICE, Origin::Seed(seed, History::LastKnownHeight(9)));
+    assert!(matches!(refused(made), ProviderError::NoNumberLeft { .. }));
+}
+
+#[test]
+fn a_service_whose_votes_no_file_takes_is_refused_before_there_is_a_provider() {
+    for service in ["bbn-1", &"x".repeat(64)] {
+        let machine = Machine::new();
+        let mut provider = machine.init_in("provider", service, Origin::Fresh).unwrap();
+        provider.commit(0, 1).unwrap();
+        let vote = provider.vote(block(0, 1)).unwrap();
+        assert_eq!(serde_json::from_str::<SignedVote>(&serde_json::to_string(&vote).unwrap()).unwrap(), vote);
+    }
+    for service in ["", " ", "a service", "a\n", "a\0b", "ä", &"x".repeat(65)] {
+        let machine = Machine::new();
+        let error = refused(machine.init_in("provider", service, Origin::Fresh));
+        assert!(matches!(error, ProviderError::Service { .. }), "{service:?}: {error}");
+        assert!(!machine.folder().exists());
+    }
+}
+
+#[test]
+fn a_provider_of_a_service_that_no_vote_file_takes_uses_no_height_up() {
+    // As a version that took such names has left it: with such a name in record and marker.
+    let (machine, provider) = Machine::with_provider();
+    drop(provider);
+    let marker = fs::read_to_string(machine.marker()).unwrap();
+    sql_rename(&machine, "a service");
+    fs::write(machine.marker(), marker.replace(SERVICE, "a service")).unwrap();
+    let before = fs::read(machine.marker()).unwrap();
+    let refused = match machine.open() {
+        Ok(mut provider) => refused(provider.vote(block(5, 1))),
+        Err(error) => error,
+    };
+    assert!(matches!(refused, ProviderError::Service { .. }), "{refused}");
+    assert_eq!(fs::read(machine.marker()).unwrap(), before, "the height is free");
+}
+
+/// Gives the record another service.
+fn sql_rename(machine: &Machine, service: &str) {
+    let file = machine.folder().join("provider.db");
+    let sql = rusqlite::Connection::open(file).unwrap();
+    sql.execute("UPDATE provider SET service = ?1", [service]).unwrap();
 }
 
 #[test]

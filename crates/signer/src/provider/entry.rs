@@ -6,10 +6,26 @@ use bitcoin::secp256k1::XOnlyPublicKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tapstake_crypto::eots::Vote;
 
+use super::ProviderError;
+
 sha256t_hash_newtype! {
     struct RecordTag = hash_str("tapstake/provider/record");
     /// The hash of a record up to an entry.
     struct RecordHash(_);
+}
+
+/// Entries have numbers below this, 2^62: a greater one is a damaged marker's or record's, and counting on from it would
+/// leave the numbers of SQLite, which have a sign.
+const MAX_COUNTER: u64 = 1 << 62;
+
+/// Whether an entry may have this number.
+pub(super) const fn is_counter(counter: u64) -> bool {
+    counter < MAX_COUNTER
+}
+
+/// The number after `counter`; none is left after 2^62 - 1.
+pub(super) fn number_after(counter: u64) -> Result<u64, ProviderError> {
+    counter.checked_add(1).filter(|next| is_counter(*next)).ok_or(ProviderError::NoNumberLeft { counter })
 }
 
 /// One entry of the record. Heights only rise from entry to entry; a floor may repeat the height before it.
@@ -101,8 +117,8 @@ impl Tip {
     }
 
     /// The record with `entry` next.
-    pub(super) fn next(&self, entry: Entry) -> Self {
-        self.with(self.counter + 1, entry)
+    pub(super) fn next(&self, entry: Entry) -> Result<Self, ProviderError> {
+        Ok(self.with(number_after(self.counter)?, entry))
     }
 
     /// Whether this record is `before` and one entry more. Only a floor skips numbers: it stands for what was lost.

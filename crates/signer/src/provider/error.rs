@@ -94,6 +94,25 @@ pub enum ProviderError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The marker was moved to another place: a folder that does not know is an old backup or a copy.
+    #[error(
+        "the marker {} was moved to {} after entry {counter}: the folder is an old backup or a copy, and votes may be \
+         missing from it", marker.display(), to.display()
+    )]
+    MarkerMoved {
+        /// Where the marker was.
+        marker: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+        /// The number of the record's last entry when it was moved.
+        counter: u64,
+    },
+    /// Entries have numbers below 2^62.
+    #[error("no entry can follow number {counter}: numbers end below 2^62")]
+    NoNumberLeft {
+        /// The number of the last entry.
+        counter: u64,
+    },
     /// The marker is another provider's, or the same key's for another service: a key serves one service.
     #[error("the marker {} is that of {provider} for service {service}", marker.display())]
     OtherMarker {
@@ -124,9 +143,9 @@ pub enum ProviderError {
     /// There is no provider in the folder.
     #[error("there is no provider in {}", .0.display())]
     NoProvider(PathBuf),
-    /// The name of a service is empty, too long, or not printable ASCII.
+    /// The name of a service is empty, too long, or not printable ASCII without blanks: no vote file takes it.
     #[error(
-        "a service's name has 1 to {MAX_SERVICE_LENGTH} printable ASCII characters, not these {length} bytes"
+        "a service's name has 1 to {MAX_SERVICE_LENGTH} printable ASCII characters without blanks, not these {length} bytes"
     )]
     Service {
         /// Its length in bytes.

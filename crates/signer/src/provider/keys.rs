@@ -5,7 +5,6 @@ use std::fmt;
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256t::Tag, sha256t_hash_newtype};
 use bitcoin::secp256k1::{All, Keypair, Secp256k1, SecretKey, XOnlyPublicKey};
 use tapstake_crypto::eots::{SecretRandomness, Seed, randomness};
-use tapstake_verifier::equivocation::MAX_SERVICE_LENGTH;
 use zeroize::Zeroizing;
 
 use super::ProviderError;
@@ -19,15 +18,6 @@ sha256t_hash_newtype! {
     struct RandomnessTag = hash_str("tapstake/provider/randomness");
     /// The seed of a provider's randomness, from its seed or its imported key.
     struct RandomnessHash(_);
-}
-
-/// Refuses what no vote file takes as the name of a service.
-pub(super) fn check_service(service: &str) -> Result<(), ProviderError> {
-    let printable = service.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    if service.is_empty() || service.len() > MAX_SERVICE_LENGTH || !printable {
-        return Err(ProviderError::Service { length: service.len() });
-    }
-    Ok(())
 }
 
 /// The EOTS key pair of a provider for its one service, and the seed of its randomness; wiped when dropped.
@@ -116,16 +106,6 @@ mod tests {
         for no_key in [[0; 32], [0xff; 32]] {
             let derived = Keys::derive(&secp, KeyUse::ProviderKey, &SecretBytes::new(no_key), "a");
             assert!(matches!(derived, Err(ProviderError::NoKey)));
-        }
-    }
-
-    #[test]
-    fn names_of_services_are_short_and_plain() {
-        for service in ["bbn-1", "a service", &"x".repeat(MAX_SERVICE_LENGTH)] {
-            assert!(check_service(service).is_ok(), "{service}");
-        }
-        for service in ["", "a\n", "a\0b", "ä", &"x".repeat(MAX_SERVICE_LENGTH + 1)] {
-            assert!(matches!(check_service(service), Err(ProviderError::Service { .. })), "{service:?}");
         }
     }
 }

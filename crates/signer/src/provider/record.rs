@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, Trans
 use tapstake_crypto::eots::{Commitment, PublicRandomness, SignedCommitment, Vote};
 
 use super::ProviderError;
-use super::entry::{Entry, Tip};
+use super::entry::{Entry, Tip, is_counter};
 
 /// The format of the database: its `user_version`.
 const FORMAT: i64 = 1;
@@ -145,7 +145,8 @@ impl Record {
         while let Some(row) = rows.next().map_err(|error| self.error(error))? {
             let (counter, entry, head) = entry_of(row).map_err(|error| self.error(error))?;
             let next = tip.with(counter, entry);
-            if next.head.to_bytes() != head || !next.follows(&tip) || entry.is_below(&tip) {
+            let follows = next.follows(&tip) && is_counter(counter) && !entry.is_below(&tip);
+            if next.head.to_bytes() != head || !follows {
                 return Err(self.damaged(format!("entry {counter} does not follow entry {}", tip.counter)));
             }
             tip = next;

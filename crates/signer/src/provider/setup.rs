@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use bitcoin::secp256k1::{Secp256k1, XOnlyPublicKey};
 
-use super::entry::{Entry, Tip};
-use super::keys::{Keys, check_service};
+use super::entry::{Entry, Tip, number_after};
+use super::keys::Keys;
 use super::lock::Lock;
 use super::marker::Marker;
 use super::record::{Owner, Record};
-use super::{KEY_FILE, Locked, MAX_HEIGHT, Provider, ProviderError, RECORD_FILE};
+use super::{KEY_FILE, Locked, MAX_HEIGHT, Provider, ProviderError, RECORD_FILE, check_service};
 use crate::durable;
 use crate::keyfile::{self, KeyUse, Passphrase, SecretBytes, WorkFactor};
 
@@ -52,7 +52,7 @@ pub struct NewProvider<'a> {
     /// The folder of its marker: elsewhere, where no backup of the provider's folder takes it back. The file in it is
     /// named after the provider's key.
     pub marker_folder: &'a Path,
-    /// The service it votes for: 1 to 64 printable ASCII characters.
+    /// The service it votes for: 1 to 64 printable ASCII characters without blanks.
     pub service: &'a str,
     /// Its keys.
     pub origin: Origin,
@@ -68,7 +68,8 @@ impl Provider {
     /// # Errors
     ///
     /// [`ProviderError::Exists`]; [`ProviderError::LastKnownHeight`] if a marker on this machine knows of higher votes than
-    /// what was stated; [`ProviderError::OtherMarker`] if the key serves another service; [`ProviderError::Service`],
+    /// what was stated; [`ProviderError::OtherMarker`] if the key serves another service; [`ProviderError::MarkerMoved`] if the
+    /// marker of this key is elsewhere; [`ProviderError::Service`],
     /// [`ProviderError::NoKey`], [`ProviderError::KeyFile`] and what the disk brings.
     pub fn init(new: &NewProvider<'_>) -> Result<Self, ProviderError> {
         check_service(new.service)?;
@@ -96,7 +97,8 @@ impl Provider {
         let tip = match history {
             History::NeverVoted => empty,
             History::LastKnownHeight(height) => {
-                empty.with(before.map_or(0, |tip| tip.counter) + 1, Entry::Floor(height))
+                let number = number_after(before.map_or(0, |tip| tip.counter))?;
+                empty.with(number, Entry::Floor(height))
             }
         };
         // Everything is made under another name: the folder is complete from the first moment.
@@ -119,14 +121,16 @@ impl Provider {
     }
 
     /// Opens a provider whose record and marker disagree, or whose marker is lost, on a person's word: nothing at or below
-    /// `last_known_height` gets a new vote from now on. `marker_folder` moves the marker.
+    /// `last_known_height` gets a new vote from now on. `marker_folder` moves the marker, which leaves word of where to in
+    /// the old place: from there on only recovering by the new place goes on.
     ///
     /// The word must be right: it is the greatest height that the provider's key has signed a vote for, on any machine; a greater
     /// one does no harm but that votes up to it are missed.
     ///
     /// # Errors
     ///
-    /// [`ProviderError::LastKnownHeight`] if the record or the marker knows of a higher vote; otherwise as
+    /// [`ProviderError::LastKnownHeight`] if the record or the marker knows of a higher vote;
+    /// [`ProviderError::MarkerMoved`] unless this goes by the place where the marker is; otherwise as
     /// [`Provider::open`], but for the errors that this is the answer to.
     pub fn recover(
         folder: &Path,
@@ -144,28 +148,33 @@ impl Provider {
         durable::create_folders(&marker_folder).map_err(at(&marker_folder))?;
         let marker = marker_path(&marker_folder, &locked.owner.provider);
         let left = std::mem::replace(&mut locked.owner.marker, marker);
+        let from = left.clone();
         let left = (left != locked.owner.marker).then(|| Left::take(left)).transpose()?.flatten();
         let mut provider = locked.unlock(passphrase)?;
-        let marked = known(&provider.owner, Some(last_known_height))?;
-        let left_tip = left
-            .as_ref()
-            .map(|left| {
-                known(
-                    &Owner { marker: left.marker.clone(), ..provider.owner.clone() },
-                    Some(last_known_height),
-                )
-            })
-            .transpose()?
-            .flatten();
+        check_place(&from, &provider.owner.marker)?;
+        let at_place = |marker: &Path| -> Result<Option<u64>, ProviderError> {
+            let owner = Owner { marker: marker.to_owned(), ..provider.owner.clone() };
+            match known(&owner, Some(last_known_height)) {
+                // Its way was followed: it is here that it leads, or from here that it goes back.
+                Err(ProviderError::MarkerMoved { counter, .. }) => Ok(Some(counter)),
+                known => Ok(known?.map(|tip| tip.counter)),
+            }
+        };
+        let marked = at_place(&provider.owner.marker)?;
+        let left_counter = match &left {
+            Some(left) => at_place(&left.marker)?,
+            None => None,
+        };
         if let Some(recorded) = provider.tip.height().filter(|height| *height > last_known_height) {
             return Err(ProviderError::LastKnownHeight { stated: Some(last_known_height), recorded });
         }
-        let counters = [marked, left_tip].into_iter().flatten().map(|tip| tip.counter);
-        let counter = counters.fold(provider.tip.counter, u64::max) + 1;
+        let counters = [marked, left_counter].into_iter().flatten();
+        let counter = number_after(counters.fold(provider.tip.counter, u64::max))?;
         let next = provider.tip.with(counter, Entry::Floor(last_known_height));
-        Marker::new(provider.owner.provider, &provider.owner.service, &next).write(&provider.owner.marker)?;
+        let marker = Marker::new(provider.owner.provider, &provider.owner.service, &next);
+        marker.write(&provider.owner.marker)?;
         if let Some(left) = left {
-            left.remove()?;
+            marker.leave_word(&left.marker, &provider.owner.marker)?;
         }
         provider.record.append_and_move_marker(&next, &provider.owner.marker)?;
         provider.tip = next;
@@ -173,7 +182,8 @@ impl Provider {
     }
 }
 
-/// The marker in the place that a record leaves behind. It goes, so that no copy of the folder is content with it.
+/// The marker in the place that a record leaves behind. It gives way to word of where it is, so that no copy of the folder is
+/// content with it, nor recovered beside it.
 struct Left {
     marker: PathBuf,
     _lock: Lock,
@@ -188,13 +198,26 @@ impl Left {
         let lock = Lock::take(Lock::of_marker(&marker))?;
         Ok(Some(Left { marker, _lock: lock }))
     }
+}
 
-    fn remove(&self) -> Result<(), ProviderError> {
-        match fs::remove_file(&self.marker) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&self.marker)(error)),
-            _ => durable::sync_folder(&durable::folder_of(&self.marker)).map_err(at(&self.marker)),
+/// Refuses to recover by another place than the one where the marker is: `from` is what the record knows, `to` what is asked
+/// for.
+fn check_place(from: &Path, to: &Path) -> Result<(), ProviderError> {
+    let moved = |marker: &Path, to: PathBuf| match Marker::read(marker) {
+        Err(ProviderError::MarkerMoved { marker, counter, .. }) => {
+            Err(ProviderError::MarkerMoved { marker, to, counter })
         }
+        _ => Ok(()),
+    };
+    let (end, other_end) = (Marker::follow(from)?, Marker::follow(to)?);
+    if end != from && end != to {
+        return moved(from, end);
     }
+    // A marker may go back to a place that it left.
+    if other_end != to && other_end != from {
+        return moved(to, other_end);
+    }
+    Ok(())
 }
 
 fn marker_path(folder: &Path, provider: &XOnlyPublicKey) -> PathBuf {

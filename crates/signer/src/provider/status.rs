@@ -39,7 +39,7 @@ pub struct Status {
 }
 
 /// How the marker and the record of a provider compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MarkerState {
     /// They agree.
@@ -51,6 +51,11 @@ pub enum MarkerState {
     Disagrees {
         /// The number of the entry the marker was written for.
         counter: u64,
+    },
+    /// The marker was moved: the folder is an old backup or a copy.
+    Moved {
+        /// Where to.
+        to: PathBuf,
     },
     /// The marker is another provider's or service's.
     Other,
@@ -66,6 +71,7 @@ impl fmt::Display for MarkerState {
             MarkerState::Agrees => f.write_str("agrees"),
             MarkerState::OneAhead => f.write_str("one entry ahead"),
             MarkerState::Disagrees { counter } => write!(f, "disagrees, at entry {counter}"),
+            MarkerState::Moved { to } => write!(f, "moved to {}", to.display()),
             MarkerState::Other => f.write_str("another provider's"),
             MarkerState::Damaged => f.write_str("damaged"),
             MarkerState::Missing => f.write_str("missing"),
@@ -121,6 +127,7 @@ fn compare(owner: &Owner, tip: &Tip) -> Result<MarkerState, ProviderError> {
         Ok(Some(marker)) => marker,
         Ok(None) => return Ok(MarkerState::Missing),
         Err(ProviderError::MarkerDamaged { .. }) => return Ok(MarkerState::Damaged),
+        Err(ProviderError::MarkerMoved { to, .. }) => return Ok(MarkerState::Moved { to }),
         Err(error) => return Err(error),
     };
     if super::check_marker(owner, &marker).is_err() {

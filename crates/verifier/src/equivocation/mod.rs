@@ -47,4 +47,4 @@ mod vote;
 pub use error::{EvidenceError, SlashingEvidenceError, VoteError};
 pub use evidence::{EVIDENCE_VERSION, Equivocation, Evidence, VerifiedEquivocation};
 pub use slashing::SelectiveSlashing;
-pub use vote::{CommittedRandomness, MAX_SERVICE_LENGTH, SignedVote, VOTE_VERSION};
+pub use vote::{CommittedRandomness, MAX_SERVICE_LENGTH, SignedVote, VOTE_VERSION, check_service};

@@ -67,8 +67,13 @@ impl SignedVote {
     }
 }
 
-/// The names that a proof of possession takes too: they print as they are, in terminals and logs.
-fn check_service(service: &str) -> Result<(), VoteError> {
+/// Refuses what is no name of a service: 1 to 64 printable ASCII characters without blanks. These are the names that a proof
+/// of possession takes too: they print as they are, in terminals and logs.
+///
+/// # Errors
+///
+/// [`VoteError::Service`].
+pub fn check_service(service: &str) -> Result<(), VoteError> {
     let allowed = (1..=MAX_SERVICE_LENGTH).contains(&service.len())
         && service.bytes().all(|byte| byte.is_ascii_graphic());
     if !allowed {
