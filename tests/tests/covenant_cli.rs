@@ -227,3 +227,90 @@ fn a_member_names_the_rule_and_signs_nothing() {
     let error = nobody.run(&["covenant", "init"]).refused(2);
     assert!(text(&error, "next").contains("--passphrase-file"), "{error}");
 }
+
+/// Two versions of the parameters: two of a, b and c at first, two of b, c and d from a height on.
+fn changing_committee(user: &Cli, members: &[Machine], height: u32) -> Value {
+    let mut parameters = parameters(user, &members[..3]);
+    let mut second = parameters["versions"][0].clone();
+    second["version"] = json!(1);
+    second["activation_height"] = json!(height);
+    second["covenant_pks"] = members[1..].iter().map(Machine::public_key).collect();
+    parameters["versions"].as_array_mut().unwrap().push(second);
+    parameters
+}
+
+#[test]
+fn a_file_goes_round_twice_where_an_expansion_changes_the_committee() {
+    let devnet = Devnet::start(&Config::default()).unwrap();
+    let mut staker = Cli::new("regtest");
+    staker.set("TAPSTAKE_SOURCE", devnet.electrum_url());
+    let script = new_wallet(&staker);
+    for _ in 0..2 {
+        devnet.fund(&script, Amount::from_sat(10_000_000)).unwrap();
+        devnet.mine(1).unwrap();
+    }
+    let change = devnet.tip().height + 10;
+    let members = ["a", "b", "c", "d"].map(|name| Machine::new(name, &[]));
+    let file = staker.path("parameters.json");
+    fs::write(&file, changing_committee(&staker, &members, change).to_string()).unwrap();
+    staker.set("TAPSTAKE_PARAMS", &file);
+    for member in &members {
+        let parameters = member.receive("parameters.json", &file);
+        member.covenant("adopt", &["--params", &parameters, "--yes"]).ok();
+    }
+    let [a, b, c, _] = &members;
+    let sign = |member: &Machine, name: &str, file: &str| {
+        let copy = member.receive(name, Path::new(file));
+        let outcome = member.covenant("sign", &[&copy, "--tip", &devnet.tip().height.to_string()]);
+        if outcome.code == 0 {
+            fs::copy(&copy, file).unwrap();
+        }
+        outcome
+    };
+
+    let draft = staker.path("draft.json");
+    let draft = draft.to_str().unwrap();
+    let provider = local::provider_keypair(&Secp256k1::new(), 0).x_only_public_key().0.to_string();
+    let stake =
+        ["stake", "--amount", "0.05btc", "--time", "60", "--provider", &provider, "--account", "text:me"];
+    staker.run(&[&stake[..], &["--draft", draft]].concat()).ok();
+    for member in [a, b] {
+        let signed = sign(member, "stake.json", draft).ok();
+        assert_eq!(signed["old_stake"], Value::Null, "there is none: {signed}");
+    }
+    staker.run(&["stake", "--broadcast", draft]).ok();
+    devnet.mine_to_height(change).unwrap();
+    let old = text(&only_stake(&staker), "outpoint");
+
+    let expansion = staker.path("expansion.json");
+    let expansion = expansion.to_str().unwrap();
+    let drafted =
+        staker.run(&["expand", &old, "--amount", "0.06btc", "--time", "90", "--draft", expansion]).ok();
+    assert_eq!(text(&drafted, "expands"), old);
+
+    // Who guards the old stake alone has nothing to sign yet; who sits in both signs for the new one.
+    let refused = sign(a, "expansion.json", expansion).refused(1);
+    assert_eq!(refused["rule"], "release-waits", "{refused}");
+    let refused = text(&refused, "next");
+    assert!(refused.contains("bring the file with its quorum"), "{refused}");
+    let signed = sign(b, "expansion.json", expansion).ok();
+    assert_eq!((&signed["signed_by"], &signed["needed"]), (&1.into(), &2.into()));
+    assert_eq!(signed["old_stake"], json!({ "release": "waits-for-quorum", "signed_by": 0, "needed": 2 }));
+    let signed = sign(c, "expansion.json", expansion).ok();
+    assert_eq!(signed["old_stake"], json!({ "release": "given", "signed_by": 1, "needed": 2 }));
+    assert_eq!(staker.run(&["stake", "--broadcast", expansion]).refused(1)["rule"], "quorum");
+
+    // The second round.
+    let signed = sign(b, "again.json", expansion).ok();
+    assert_eq!(signed["old_stake"], json!({ "release": "given", "signed_by": 2, "needed": 2 }));
+    assert_eq!((&signed["signed_by"], &signed["repeated"]), (&2.into(), &false.into()));
+    let before = fs::read(expansion).unwrap();
+    assert_eq!(sign(b, "again.json", expansion).ok()["repeated"], true);
+    assert_eq!(fs::read(expansion).unwrap(), before, "asked once more, it answers the same");
+    staker.run(&["stake", "--broadcast", expansion]).ok();
+    devnet.mine(1).unwrap();
+    let listed = staker.run(&["stakes"]).ok();
+    let states: Vec<_> = listed["stakes"].as_array().unwrap().iter().map(|row| text(row, "state")).collect();
+    assert_eq!(states, ["expanded", "confirmed"]);
+    staker.run(&["unbond", expansion]).ok();
+}

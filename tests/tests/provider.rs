@@ -218,3 +218,53 @@ fn one_process_answers_line_by_line_and_keeps_others_out() {
     assert!(process.wait().unwrap().success());
     vote(&user, 7, A).ok();
 }
+
+#[test]
+fn a_seed_that_voted_on_one_network_does_not_start_afresh_on_another() {
+    let (mut here, mut there) = (machine(), Cli::new("signet"));
+    fs::write(there.path("passphrase"), "correct horse\n").unwrap();
+    let state = here.path("state");
+    for user in [&mut here, &mut there] {
+        user.set("XDG_STATE_HOME", &state);
+        fs::write(user.path("seed"), "07".repeat(32)).unwrap();
+    }
+    let with_seed = |user: &Cli, history: &[&str]| {
+        let seed = user.path("seed");
+        init(user, &[&["--seed-file", text(&seed)], history].concat())
+    };
+    let made = with_seed(&here, &["--never-voted"]).ok();
+    provider(&here, &["commit", "--start", "0", "--count", "100"]).ok();
+    vote(&here, 7, A).ok();
+
+    let refused = with_seed(&there, &["--never-voted"]).refused(1);
+    assert_eq!(refused["rule"], "last-known-height", "{refused}");
+    let again = with_seed(&there, &["--last-known-height", "7"]).ok();
+    assert_eq!(
+        (&again["provider"], &again["marker"]),
+        (&made["provider"], &made["marker"]),
+        "one key, one marker"
+    );
+    provider(&there, &["commit", "--start", "0", "--count", "100"]).ok();
+    assert_eq!(vote(&there, 7, B).refused(1)["rule"], "height-not-above");
+}
+
+#[test]
+fn a_copy_of_a_folder_whose_marker_moved_is_told_where_to() {
+    let user = machine();
+    init(&user, &[]).ok();
+    provider(&user, &["commit", "--start", "0", "--count", "100"]).ok();
+    vote(&user, 1, A).ok();
+    let (folder, backup, place) = (user.data().join("provider"), user.path("backup"), user.path("place"));
+    copy(&folder, &backup);
+    let recover = ["recover", "--last-known-height", "1", "--yes"];
+    provider(&user, &[&recover[..], &["--marker-dir", text(&place)]].concat()).ok();
+    fs::remove_dir_all(&folder).unwrap();
+    copy(&backup, &folder);
+    for refused in [vote(&user, 2, A), provider(&user, &recover)] {
+        let refused = refused.refused(1);
+        assert_eq!(refused["rule"], "marker-moved", "{refused}");
+        assert!(refused["next"].as_str().unwrap().contains(text(&place)), "{refused}");
+    }
+    provider(&user, &[&recover[..], &["--marker-dir", text(&place)]].concat()).ok();
+    vote(&user, 2, A).ok();
+}

@@ -241,7 +241,7 @@ fn a_provider_killed_while_it_is_recovered_is_recovered_or_still_refuses() {
                 recovered += 1;
                 provider
             }
-            Err(ProviderError::OldBackup { .. } | ProviderError::MarkerMissing(_)) => {
+            Err(ProviderError::OldBackup { .. } | ProviderError::MarkerMoved { .. }) => {
                 refused += 1;
                 let again = Provider::recover(&rig.folder(), &passphrase(), last, Some(&markers));
                 again.unwrap_or_else(|error| panic!("call {call}: {error}"))

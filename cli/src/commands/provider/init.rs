@@ -11,7 +11,6 @@ use super::show::Shown;
 use super::{Opened, Which};
 use crate::error::{Error, Result};
 use crate::live::secret_text;
-use crate::network::NetworkName;
 use crate::passphrase::PassphraseArgs;
 use crate::session::Session;
 
@@ -22,7 +21,7 @@ pub(crate) struct Init {
     which: Which,
     #[command(flatten)]
     marker: MarkerArgs,
-    /// The service it votes for: 1 to 64 printable characters; one provider serves one service
+    /// The service it votes for: 1 to 64 printable characters without blanks; one provider serves one service
     #[arg(long, value_name = "NAME")]
     service: String,
     /// A copy of the key.age of a provider that was lost or moves; the same passphrase opens it [default: fresh keys]
@@ -50,8 +49,8 @@ pub(crate) struct Init {
 /// Where the marker goes.
 #[derive(Debug, Args)]
 struct MarkerArgs {
-    /// Folder for the provider's marker, which no backup of the provider's folder may take back
-    /// [default: ~/.local/state/tapstake/NETWORK]
+    /// Folder for the provider's marker, which no backup of the provider's folder may take back; one for all networks, on
+    /// which a key is the same [default: ~/.local/state/tapstake]
     #[arg(long, env = "TAPSTAKE_MARKER_DIR", value_name = "DIR")]
     marker_dir: Option<PathBuf>,
 }
@@ -70,7 +69,7 @@ pub(crate) struct Recover {
 }
 
 impl MarkerArgs {
-    fn folder(&self, session: &Session<'_>) -> Result<PathBuf> {
+    fn folder(&self) -> Result<PathBuf> {
         if let Some(folder) = &self.marker_dir {
             return Ok(folder.clone());
         }
@@ -80,13 +79,14 @@ impl MarkerArgs {
         let state = state.ok_or_else(|| {
             Error::usage("no place for the marker: HOME is not set").next("give --marker-dir DIR")
         })?;
-        Ok(state.join("tapstake").join(NetworkName::from(session.network()).to_string()))
+        // A seed gives the same key on every network, and two votes expose it wherever they are: one marker for all.
+        Ok(state.join("tapstake"))
     }
 }
 
 pub(super) fn init(args: &Init, session: &Session<'_>) -> Result<()> {
     let folder = args.which.folder(session)?;
-    let marker_folder = args.marker.folder(session)?;
+    let marker_folder = args.marker.folder()?;
     if std::path::absolute(&marker_folder)?.starts_with(std::path::absolute(&folder)?) {
         return Err(Error::usage(
             "the marker would lie in the provider's folder, and go back with its backups",

@@ -28,6 +28,8 @@ const fn rule(error: &ProviderError) -> Option<&'static str> {
         ProviderError::Height { .. } => "height",
         ProviderError::OldBackup { .. } => "old-backup",
         ProviderError::MarkerMissing(_) | ProviderError::MarkerDamaged { .. } => "marker",
+        ProviderError::MarkerMoved { .. } => "marker-moved",
+        ProviderError::NoNumberLeft { .. } => "record",
         ProviderError::OtherMarker { .. } => "other-service",
         ProviderError::LastKnownHeight { .. } => "last-known-height",
         ProviderError::Locked { .. } => "provider-locked",
@@ -65,6 +67,11 @@ fn next(error: &ProviderError) -> Option<String> {
         ProviderError::OldBackup { .. } | ProviderError::MarkerMissing(_) | ProviderError::MarkerDamaged { .. } => {
             STATE_HEIGHT.to_owned()
         }
+        ProviderError::MarkerMoved { to, .. } => format!(
+            "if this is the newest folder there is, stop every other process that has its key, then: tapstake provider recover \
+             --last-known-height HEIGHT --marker-dir {}; with init, give this --marker-dir",
+            to.parent().unwrap_or(to).display()
+        ),
         ProviderError::OtherMarker { .. } => "a key serves one service: make another provider for this one".to_owned(),
         ProviderError::LastKnownHeight { recorded, .. } => format!("state {recorded} or more"),
         ProviderError::Locked { .. } => "one process at a time votes with a provider's key: stop the other one".to_owned(),
