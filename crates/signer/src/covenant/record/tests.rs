@@ -76,7 +76,7 @@ fn a_delegation_that_could_not_be_read_again_is_not_written() {
     let adaptor = adaptor::sign(&Secp256k1::new(), &key(3), &provider, &[0; 32], &[0; 32]);
     let unbonding = Signature::from_slice(&[7; 64]).unwrap();
     let many = vec![adaptor; 10_000];
-    let covenant = CovenantSignatures { unbonding, slashing: many.clone(), unbonding_slashing: vec![] };
+    let covenant = CovenantSignatures { unbonding, slashing: many, unbonding_slashing: vec![] };
     unreadable.parts.covenant.insert(provider, covenant);
 
     let refused = |result: Result<(), CovenantError>| match result {
