@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Show the staker key that a stake's scripts name
     StakerKey(Staker),
+    /// Show the seed words, to be written down: on a terminal only, after a question
+    Words(Which),
 }
 
 /// How a wallet comes to be. No secret is ever an argument.
@@ -284,6 +286,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<()> {
             session.out.show(&StakerKeyJson { staker: key.x_only, key_expression: key.to_string() });
             Ok(())
         }
+        Command::Words(args) => words(args, session),
     }
 }
 
@@ -336,9 +339,10 @@ fn create(args: &Create, session: &Session<'_>) -> Result<()> {
             session
                 .out
                 .note(&format!("Write these words down. They are the wallet:\n\n  {}\n", words.as_str()));
+            session.out.note("tapstake wallet words shows them again");
         } else {
             session.out.note(&format!(
-                "the fresh words are in {}: back them up",
+                "the fresh words are in {}: back them up (tapstake wallet words shows them on a terminal)",
                 folder.join("seed.json").display()
             ));
         }
@@ -355,6 +359,24 @@ fn create(args: &Create, session: &Session<'_>) -> Result<()> {
         staker_key: wallet.staker_key(0).ok().map(|key| key.to_string()),
         folder,
     });
+    Ok(())
+}
+
+/// Shows the seed words where a person reads them and nothing keeps them: not as JSON, not into a file or a pipe.
+fn words(args: &Which, session: &Session<'_>) -> Result<()> {
+    if session.out.is_json() || !std::io::stdout().is_terminal() {
+        let file = args.wallet.folder(session)?.join("seed.json");
+        let message = "the words are shown on a terminal only, and never as JSON";
+        return Err(Error::rule("terminal", message)
+            .next(format!("run it in a terminal without --json; the words lie in {}", file.display())));
+    }
+    let wallet = args.wallet.open(session)?;
+    let phrase = wallet.seed_phrase()?;
+    session.out.confirm("whoever sees the words has the coins. Show them?")?;
+    session.out.raw(&phrase.words());
+    if wallet.needs_passphrase()? {
+        session.out.note("the wallet also takes its passphrase, which is kept nowhere");
+    }
     Ok(())
 }
 
