@@ -102,14 +102,15 @@ impl Output {
         }
         let stdin = std::io::stdin();
         if !stdin.is_terminal() {
-            return Err(Error::failed(format!("{question} nobody is there to answer")).next("give --yes"));
+            let message = format!("{question} nobody is there to answer");
+            return Err(Error::rule("confirmation", message).next("give --yes"));
         }
         eprint!("{question} [y/N] ");
         let mut answer = String::new();
         stdin.lock().read_line(&mut answer)?;
         match answer.trim().to_lowercase().as_str() {
             "y" | "yes" => Ok(()),
-            _ => Err(Error::failed("not confirmed, so nothing was done")),
+            _ => Err(Error::rule("confirmation", "not confirmed, so nothing was done")),
         }
     }
 

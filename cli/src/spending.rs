@@ -4,6 +4,7 @@ use bitcoin::{Amount, FeeRate};
 use clap::Args;
 use tapstake_chain::ChainSource;
 use tapstake_tx::check_fee_rate;
+use tapstake_wallet::{Wallet, WalletError};
 
 use crate::error::{Context, Error, Result};
 use crate::session::Session;
@@ -79,10 +80,22 @@ pub(crate) fn amount_arg(text: &str) -> Result<Amount, String> {
     Ok(amount)
 }
 
+/// Why a wallet could not fund something; where coins are locked, also how to free them.
+pub(crate) fn not_funded(error: WalletError, wallet: &Wallet) -> Error {
+    let too_few = matches!(error, WalletError::InsufficientFunds { .. } | WalletError::NoFundingCoin { .. });
+    match wallet.balance().locked {
+        locked if too_few && locked > Amount::ZERO => Error::from(error).next(format!(
+            "{locked} are locked: tapstake wallet utxos says for what; tapstake stakes forget gives a stake up that will \
+             not come, tapstake wallet unlock OUTPOINT frees a coin"
+        )),
+        _ => error.into(),
+    }
+}
+
 /// The address that withdrawn coins go to, or the wallet's next one.
 pub(crate) fn destination(
     session: &Session<'_>,
-    wallet: &mut tapstake_wallet::Wallet,
+    wallet: &mut Wallet,
     to: Option<&bitcoin::Address<bitcoin::address::NetworkUnchecked>>,
 ) -> Result<bitcoin::ScriptBuf> {
     match to {

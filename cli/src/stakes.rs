@@ -1,17 +1,18 @@
 //! The list of stakes, as commands use it.
 
+use std::path::{Path, PathBuf};
+
 use bitcoin::OutPoint;
 use bitcoin::XOnlyPublicKey;
-use bitcoin::secp256k1::schnorr::Signature;
 use serde::Serialize;
 use tapstake_tracker::{KeptParams, KeyOrigin, StakeRecord, Store};
-use tapstake_tx::LeafSpend;
-use tapstake_wallet::{StakeFacts, StakerKey, StakerKeypair, Wallet};
+use tapstake_tx::delegation::{Delegation, State};
+use tapstake_wallet::{Signer, StakeFacts, StakerKey, StakerKeypair, Wallet};
 
-use crate::error::{Error, ErrorJson, Result};
-use crate::live::{WalletArgs, network_dir};
+use crate::delegation;
+use crate::error::{Context, Error, ErrorJson, Result};
+use crate::live::network_dir;
 use crate::session::Session;
-use crate::spending::aux;
 
 /// The list of stakes on the network.
 pub(crate) fn open_store(session: &Session<'_>) -> Result<Store> {
@@ -22,7 +23,7 @@ pub(crate) fn open_store(session: &Session<'_>) -> Result<Store> {
 pub(crate) fn record_of(store: &Store, outpoint: OutPoint) -> Result<StakeRecord> {
     store.get(&outpoint)?.ok_or_else(|| {
         Error::failed(format!("no stake {outpoint} in the list")).next(
-            "tapstake stakes lists them; tapstake stakes restore SHEET adds one from its recovery sheet",
+            "tapstake stakes lists them; tapstake stakes restore FILE adds one from its delegation file or recovery sheet",
         )
     })
 }
@@ -131,29 +132,69 @@ pub(crate) fn staker_of(wallet: &Wallet, key: &XOnlyPublicKey) -> Option<StakerK
     (0..STAKER_KEYS).map_while(|index| wallet.staker_key(index).ok()).find(|staker| staker.x_only == *key)
 }
 
-/// The key pair of a stake's staker key, from the wallet's seed.
-pub(crate) fn staker_keypair(
-    session: &Session<'_>,
-    wallet: &WalletArgs,
-    record: &StakeRecord,
-) -> Result<StakerKeypair> {
-    let opened = wallet.open(session)?;
-    let signer = wallet.signer(&opened)?;
-    // A record that was made of a delegation file does not say where its key is.
-    let mut key = staker_key(record);
-    if key.origin.is_none() {
-        key = staker_of(&opened, &key.x_only).unwrap_or(key);
+/// The stake's staker key, with its place in the wallet as the record has it, else as the wallet finds it: a record that was
+/// made of a delegation file does not say where its key is.
+pub(crate) fn staker_key_in(wallet: &Wallet, record: &StakeRecord) -> StakerKey {
+    let key = staker_key(record);
+    match key.origin {
+        Some(_) => key,
+        None => staker_of(wallet, &key.x_only).unwrap_or(key),
     }
-    Ok(signer.keypair_of(&key)?)
 }
 
-/// The staker's signature over a spend of the stake.
-pub(crate) fn staker_signature(
-    session: &Session<'_>,
-    wallet: &WalletArgs,
+/// The key pair of a stake's staker key, from the wallet's seed.
+///
+/// # Errors
+///
+/// By the rule `key`, if the stake is another wallet's.
+pub(crate) fn staker_keypair(
+    signer: &Signer,
+    wallet: &Wallet,
     record: &StakeRecord,
-    spend: &LeafSpend<'_>,
-) -> Result<(XOnlyPublicKey, Signature)> {
-    let keypair = staker_keypair(session, wallet, record)?;
-    Ok(spend.sign(&session.secp, keypair.keypair(), &aux()))
+) -> Result<StakerKeypair> {
+    signer.keypair_of(&staker_key_in(wallet, record)).map_err(|error| {
+        let whose = match &record.wallet {
+            Some(name) => format!("--wallet {name}, which funded the stake"),
+            None => "--wallet NAME, the wallet that made the stake".to_owned(),
+        };
+        Error::from(error).next(format!(
+            "give {whose}; or sign where its words are: unbond and withdraw have --export-psbt"
+        ))
+    })
+}
+
+/// Puts a delegation's stake into the list, with what is signed in advance of its ways out; says whether it is new there.
+/// A record that is there stays as it is.
+pub(crate) fn list_delegation<S: State>(
+    session: &Session<'_>,
+    store: &mut Store,
+    delegation: &Delegation<S>,
+    staker: Option<&StakerKey>,
+) -> Result<bool> {
+    let mut record = delegation::record(session, Some(store), delegation)?;
+    let new = store.get(&record.outpoint)?.is_none();
+    if new {
+        record.staker = staker.and_then(origin);
+        store.insert(&record)?;
+    }
+    store.keep_delegation(&delegation.package())?;
+    Ok(new)
+}
+
+/// Where the delegation of a forgotten stake is kept.
+pub(crate) fn forgotten_file(session: &Session<'_>, stake: OutPoint) -> Result<PathBuf> {
+    let name = format!("{}-{}.json", stake.txid, stake.vout);
+    Ok(network_dir(session)?.join("delegations").join(name))
+}
+
+/// Makes a folder, and those above it that are missing, which their owner alone enters (mode 0700).
+pub(crate) fn private_folders(folder: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(folder).context(folder.display())
 }

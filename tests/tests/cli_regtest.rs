@@ -142,7 +142,7 @@ fn a_stake_that_was_forgotten_is_restored_from_a_sheet_written_before() {
     let file = file.to_str().unwrap();
     let written = stage.user.run(&["delegation", "check", &stake, "--out", file]).ok();
     assert_eq!((text(&written, "state"), &written["missing"]), ("verified".into(), &0.into()));
-    stage.user.run(&["stakes", "forget", &stake]).ok();
+    stage.user.run(&["stakes", "forget", &stake, "--yes"]).ok();
     stage.user.run(&["unbond", &stake]).refused(1);
     stage.user.run(&["stakes", "restore", sheet]).ok();
     stage.mine(1);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bitcoin::{Amount, OutPoint};
 use tapstake_script::StakeTerms;
-use tapstake_tracker::{StakeState, observe};
+use tapstake_tracker::{StakeRecord, StakeState, observe};
 use tapstake_tx::delegation::{Delegation, PreSigned, Verified};
 use tapstake_wallet::{ExpansionPlan, PendingExpansion, RehearsedExit, Scan, StakerKey, Wallet};
 
@@ -18,8 +18,8 @@ use crate::input::timelock;
 use crate::live::{SourceArgs, WalletArgs, guard_mainnet};
 use crate::possession::PossessionArgs;
 use crate::session::Session;
-use crate::spending::{FeeArgs, amount_arg};
-use crate::stakes::{open_store, record_of, staker_key};
+use crate::spending::{FeeArgs, amount_arg, not_funded};
+use crate::stakes::{open_store, record_of, staker_key_in, staker_keypair};
 
 /// Move a live stake into a larger or longer one
 ///
@@ -111,7 +111,7 @@ pub(crate) fn run(args: &ExpandArgs, session: &Session<'_>) -> Result<()> {
         fee_rate,
         coin: args.coin,
     };
-    let pending = wallet.fund_expansion(&session.secp, &plan)?;
+    let pending = wallet.fund_expansion(&session.secp, &plan).map_err(|error| not_funded(error, &wallet))?;
     let new = pending.expansion().stake().outpoint();
     if args.dry_run {
         wallet.unlock_stake(new)?;
@@ -123,8 +123,8 @@ pub(crate) fn run(args: &ExpandArgs, session: &Session<'_>) -> Result<()> {
         session.out.show(&report);
         return Ok(());
     }
-    let staker = staker_key(&record);
-    let job = Job { args, session, previous: &previous, staker: &staker };
+    let staker = staker_key_in(&wallet, &record);
+    let job = Job { args, session, previous: &previous, record: &record, staker: &staker };
     let sending = Sending { session, source: &source, wallet: &args.wallet, tip };
     let drafted = job.sign(&sending, &mut wallet, &pending, &plan);
     match drafted {
@@ -143,6 +143,7 @@ struct Job<'a> {
     args: &'a ExpandArgs,
     session: &'a Session<'a>,
     previous: &'a Delegation<Verified>,
+    record: &'a StakeRecord,
     staker: &'a StakerKey,
 }
 
@@ -156,7 +157,7 @@ impl Job<'_> {
         pending: &PendingExpansion,
         plan: &ExpansionPlan<'_>,
     ) -> Result<(Delegation<PreSigned>, RehearsedExit)> {
-        let Job { args, session, previous, staker } = self;
+        let Job { args, session, previous, record, staker } = self;
         let schedule = session.schedule()?;
         let previous_params = schedule.version(previous.params_version())?;
         let rules = plan.params.slashing.as_ref().ok_or_else(|| {
@@ -173,13 +174,21 @@ impl Job<'_> {
         )?;
         check_presigned(session, sending.source.chain(), &draft, args.accept_low_presigned_fees)?;
         let signer = args.wallet.signer(wallet)?;
+        let keypair = staker_keypair(&signer, wallet, record)?;
         let destination = exit_destination(wallet)?;
         let exit = rehearse(session, draft.stake(), &signer, staker, destination, plan.fee_rate)?;
         let draft = draft.fund(&pending.sign_funding(wallet, &signer)?)?;
-        let keypair = signer.keypair_of(staker)?;
         // The account is that of the old stake, unless another is given.
         let possession = match (args.possession.account(), &previous.parts().possession) {
-            (None, Some(proof)) => proof.clone(),
+            (None, Some(proof)) => {
+                let service = proof.context.as_ref().map(|binding| binding.service());
+                let service = service.map(|service| format!(", for service {service}")).unwrap_or_default();
+                session.out.note(&format!(
+                    "the new stake is for the old one's account: {}{service}; --account names another",
+                    proof.account
+                ));
+                proof.clone()
+            }
             (Some(account), _) => args.possession.prove(session, keypair.keypair(), account.clone())?,
             (None, None) => {
                 return Err(Error::usage("no account that the stake is for").next("give --account"));

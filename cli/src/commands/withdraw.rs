@@ -16,7 +16,7 @@ use crate::live::{SourceArgs, WalletArgs, guard_mainnet};
 use crate::output::{Show, facts};
 use crate::session::Session;
 use crate::spending::{FeeArgs, aux, destination, now};
-use crate::stakes::{Failed, each, open_store, record_of, staker_key};
+use crate::stakes::{Failed, each, open_store, record_of, staker_key_in, staker_keypair};
 
 /// Withdraw what lies in stakes whose timelock is over
 ///
@@ -114,7 +114,8 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
         return Ok(());
     }
     if let Some(file) = &args.export_psbt {
-        let origins: Origins = due.iter().flat_map(|due| staker_key(&due.record).origins()).collect();
+        let origins: Origins =
+            due.iter().flat_map(|due| staker_key_in(&wallet, &due.record).origins()).collect();
         let spent: Vec<Spent<'_>> = due
             .iter()
             .map(|due| Spent { txout: due.coin.to_txout(), output: due.coin.output(), leaf: due.coin.leaf() })
@@ -135,7 +136,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
     let signer = args.wallet.signer(&wallet)?;
     let mut signatures = Vec::with_capacity(due.len());
     for (due, spend) in due.iter().zip(withdrawal.spends()) {
-        let keypair = signer.keypair_of(&staker_key(&due.record))?;
+        let keypair = staker_keypair(&signer, &wallet, &due.record)?;
         signatures.push(Signatures::from([spend.sign(&session.secp, keypair.keypair(), &aux())]));
     }
     let tx = withdrawal.finish(&session.secp, &signatures)?;

@@ -1,7 +1,7 @@
 //! The staker's part: coins chosen and locked in the wallet, the exit rehearsed, everything signed that is signed in
 //! advance.
 
-use bitcoin::{Amount, FeeRate, ScriptBuf};
+use bitcoin::{FeeRate, ScriptBuf};
 use tapstake_chain::ChainSource;
 use tapstake_crypto::pop::{Account, ProofOfPossession};
 use tapstake_params::local;
@@ -10,7 +10,7 @@ use tapstake_tx::delegation::{Delegation, Draft, PreSigned, State};
 use tapstake_tx::{Stake, check_not_replaced};
 use tapstake_wallet::{
     Exit, FundRequest, PendingStake, Rehearsal, RehearsedExit, Signer, SkipRehearsal, StakePlan, StakeValue,
-    StakerKey, Wallet, WalletError,
+    StakerKey, Wallet,
 };
 
 use super::{Run, Staked, Value};
@@ -18,7 +18,7 @@ use crate::committee::LocalCommittee;
 use crate::error::{Context, Error, Result};
 use crate::input::{keys, timelock};
 use crate::session::Session;
-use crate::spending::aux;
+use crate::spending::{aux, not_funded};
 use crate::stakes::open_store;
 
 impl Run<'_> {
@@ -71,11 +71,7 @@ impl Run<'_> {
         if args.dry_run {
             request = request.dry_run();
         }
-        wallet.fund_stake(&session.secp, &plan, &request).map_err(|error| match error {
-            WalletError::InsufficientFunds { locked, .. } if locked > Amount::ZERO => Error::from(error)
-                .next("tapstake wallet utxos says why coins are locked, tapstake wallet unlock OUTPOINT frees them"),
-            other => other.into(),
-        })
+        wallet.fund_stake(&session.secp, &plan, &request).map_err(|error| not_funded(error, wallet))
     }
 
     fn terms(&self, staker: &StakerKey) -> Result<StakeTerms> {

@@ -17,6 +17,7 @@ use tapstake_wallet::{
 use super::draft::SKIPPED;
 use super::{Run, Staked, exit_destination};
 use crate::error::{Context, Error, Result};
+use crate::stakes::private_folders;
 use crate::{file, output};
 
 /// A stake that waits for signatures from elsewhere, as a file between its PSBTs.
@@ -63,7 +64,7 @@ impl Run<'_> {
         let destination = exit_destination(wallet)?;
         let rehearsal = Rehearsal::new(pending.stake(), destination.clone(), fee_rate)?;
         let (account, binding) = (self.account()?, args.possession.binding(session)?);
-        std::fs::create_dir_all(folder).context(folder.display())?;
+        private_folders(folder)?;
         if folder.join(STAKE).exists() {
             let message = format!("{} holds another stake's export already", folder.display());
             return Err(Error::rule("file", message).next("finish that one, or give another folder"));

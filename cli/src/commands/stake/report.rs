@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bitcoin::{Amount, FeeRate, Network, OutPoint, Txid};
 use serde::Serialize;
+use tapstake_params::Height;
 use tapstake_tx::Stake;
 use tapstake_tx::delegation::{Delegation, State};
 
@@ -32,6 +33,9 @@ pub(crate) struct Staked {
     presigned: Vec<Paid>,
     #[serde(skip)]
     mempool_minimum: Option<FeeRate>,
+    /// The block that holds it already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) height: Option<Height>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expands: Option<OutPoint>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,6 +63,7 @@ impl Staked {
             signers: None,
             presigned: Vec::new(),
             mempool_minimum: None,
+            height: None,
             expands: None,
             recovery_sheet: None,
             delegation: None,
@@ -92,6 +97,7 @@ impl Show for Staked {
             ("address", self.address.clone()),
             ("value", Amount::from_sat(self.value_sat).to_string()),
         ];
+        rows.extend(self.height.map(|height| ("in block", height.to_string())));
         rows.extend(self.fee_sat.map(|fee| ("fee", Amount::from_sat(fee).to_string())));
         rows.extend([
             ("locked for", format!("{} blocks", self.staking_time)),

@@ -15,12 +15,12 @@ use super::draft::SKIPPED;
 use super::{Staked, check_presigned, exit_destination, rehearse};
 use crate::committee::LocalCommittee;
 use crate::delegation::{self, StakeArg};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::file;
 use crate::live::{Source, SourceArgs, WalletArgs, guard_mainnet, network_dir};
 use crate::session::Session;
 use crate::spending::{FeeArgs, now};
-use crate::stakes::{open_store, origin, sheet_facts, staker_of};
+use crate::stakes::{forgotten_file, open_store, origin, private_folders, sheet_facts, staker_of};
 
 /// A stake on its way to the chain.
 pub(crate) struct Sending<'a> {
@@ -64,8 +64,11 @@ impl Sending<'_> {
                 report.recovery_sheet = Some(sheet);
                 report.delegation = Some(path.to_owned());
                 self.session.out.show(&report);
+                let expands = delegation.previous().is_some();
+                let (who, command) =
+                    if expands { ("both committees", "expand") } else { ("the covenant", "stake") };
                 self.session.out.note(&format!(
-                    "have the covenant sign {0} (tapstake covenant sign {0}), then: tapstake stake --broadcast {0}",
+                    "have {who} sign {0} (tapstake covenant sign {0}), then: tapstake {command} --broadcast {0}",
                     path.display()
                 ));
                 Ok(None)
@@ -119,7 +122,7 @@ impl Sending<'_> {
             record.staker = staker.and_then(origin);
             record.rehearsed_exit = exit.map(|exit| exit.withdrawal().clone());
             record.wallet = Some(self.wallet.wallet.clone());
-            std::fs::create_dir_all(&folder).context(folder.display())?;
+            private_folders(&folder)?;
             RecoverySheet::new(&self.session.secp, sheet_facts(&record))?.write(&sheet)?;
             store.insert(&record)?;
         } else if let Some(exit) = exit {
@@ -222,11 +225,24 @@ pub(crate) fn broadcast_file(
     let mut store = open_store(session)?;
     let package = StakeArg::File(path.to_owned()).package(Some(&store))?;
     let delegation = delegation::verified(session, &package)?;
-    delegation.staking_tx().next(
-        "this copy has not the staking transaction's signatures: send it from the data folder that drafted it",
-    )?;
-    let mut wallet = wallet_args.open(session)?;
+    delegation.staking_tx().map_err(|error| {
+        let forgotten = forgotten_file(session, package.outpoint()).is_ok_and(|kept| kept.exists());
+        Error::from(error).next(match forgotten {
+            true => {
+                "the stake was forgotten in this data folder, and the signatures of its coins with it: draft another \
+                 (tapstake stake --draft FILE)"
+            }
+            false => {
+                "this copy has not the staking transaction's signatures: send it from the data folder that drafted it; \
+                 if the stake was forgotten there, draft another"
+            }
+        })
+    })?;
     let source = source_args.connect(session)?;
+    if let Some(height) = in_block(&source, delegation.staking_txid())? {
+        return say_confirmed(session, &mut store, &delegation, height);
+    }
+    let mut wallet = wallet_args.open(session)?;
     source.sync(session, &mut wallet, Scan::Auto)?;
     let tip = source.chain().tip()?.height;
     check_in_force(session, tip, &delegation)?;
@@ -238,6 +254,35 @@ pub(crate) fn broadcast_file(
     let staker = staker_of(&wallet, &delegation.stake().terms().parties.staker());
     let sheet = sending.remember(&mut store, &delegation, staker.as_ref(), exit.as_ref())?;
     sending.send(&mut wallet, &delegation, exit.is_some(), sheet)
+}
+
+/// The block that holds a transaction, as far as the source can tell.
+fn in_block(source: &Source, txid: Txid) -> Result<Option<Height>> {
+    match source.chain().transaction(&txid) {
+        Ok(found) => Ok(found.and_then(|found| found.block).map(|block| block.height)),
+        Err(ChainError::TxIndexMissing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says that there is nothing to send, and keeps what the file has where the stake is in the list.
+fn say_confirmed(
+    session: &Session<'_>,
+    store: &mut Store,
+    delegation: &Delegation<Verified>,
+    height: Height,
+) -> Result<()> {
+    let mut report = Staked::with("in a block already: nothing was sent", delegation, None);
+    report.height = Some(height);
+    match store.get(&delegation.stake().outpoint())? {
+        Some(record) => {
+            store.keep_delegation(&delegation.package())?;
+            report.exit_rehearsed = record.rehearsed_exit.is_some();
+        }
+        None => session.out.note("the stake is not in the list here: tapstake stakes restore FILE adds it"),
+    }
+    session.out.show(&report);
+    Ok(())
 }
 
 /// Refuses a staking transaction under parameters that do not apply in the next block: services would not count the stake.

@@ -10,11 +10,14 @@ use tapstake_wallet::RecoverySheet;
 
 use crate::commands::stake::check_in_force;
 use crate::delegation::{self, StakeArg};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::live::{SourceArgs, WalletArgs};
 use crate::output::{Show, table};
 use crate::session::Session;
 use crate::stakes::{Failed, each, open_store, record_of, sheet_facts};
+
+mod forget;
+mod restore;
 
 /// List stakes with their states, and keep the list
 #[derive(Debug, clap::Args)]
@@ -33,10 +36,11 @@ enum Command {
     Resume(Resume),
     /// Write the recovery sheet of a stake
     Sheet(Sheet),
-    /// Add a stake from its recovery sheet
-    Restore(Restore),
-    /// Take a stake off the list, and free its coins if it was never sent. What is on the chain stays what it is
-    Forget(Forget),
+    /// Add a stake from its delegation file or its recovery sheet
+    Restore(restore::Restore),
+    /// Take a stake off the list, free the coins locked for it, and keep its delegation as a file. What is on the chain
+    /// stays what it is
+    Forget(forget::Forget),
 }
 
 #[derive(Debug, clap::Args)]
@@ -64,20 +68,6 @@ struct Sheet {
     /// Write it to this file [default: to stdout]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-struct Restore {
-    /// The recovery sheet
-    #[arg(value_name = "FILE")]
-    sheet: PathBuf,
-}
-
-#[derive(Debug, clap::Args)]
-struct Forget {
-    /// The stake
-    #[arg(value_name = "OUTPOINT")]
-    stake: OutPoint,
 }
 
 #[derive(Serialize)]
@@ -141,6 +131,9 @@ struct Resumed {
     /// Prepared stakes that wait for the covenant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waiting: Vec<OutPoint>,
+    /// Stakes that can never be: another transaction took what they spend.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conflicted: Vec<OutPoint>,
     /// Coins that are locked for stakes which the list does not have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unlisted: Vec<Unlisted>,
@@ -158,6 +151,9 @@ impl Show for Resumed {
     fn text(&self) -> String {
         let mut lines: Vec<String> = self.resumed.iter().map(|txid| format!("sent again: {txid}")).collect();
         lines.extend(self.waiting.iter().map(|stake| format!("{stake} waits for the covenant's signatures")));
+        lines.extend(self.conflicted.iter().map(|stake| {
+            format!("{stake} can never be: tapstake stakes forget {stake} frees the coins locked for it")
+        }));
         lines.extend(self.unlisted.iter().flat_map(|Unlisted { stake, coins }| {
             coins
                 .iter()
@@ -180,21 +176,6 @@ impl Show for Changed {
     }
 }
 
-#[derive(Serialize)]
-struct Forgotten {
-    stake: OutPoint,
-    status: &'static str,
-    freed: Vec<OutPoint>,
-}
-
-impl Show for Forgotten {
-    fn text(&self) -> String {
-        let mut lines = vec![format!("{} {}", self.stake, self.status)];
-        lines.extend(self.freed.iter().map(|coin| format!("freed {coin}")));
-        lines.join("\n")
-    }
-}
-
 /// A recovery sheet, as it is or as text.
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -212,8 +193,8 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
         Some(Command::List(args)) => list(args, session),
         Some(Command::Resume(args)) => resume_all(args, session),
         Some(Command::Sheet(args)) => sheet(args, session),
-        Some(Command::Restore(args)) => restore(args, session),
-        Some(Command::Forget(args)) => forget(args, session),
+        Some(Command::Restore(args)) => restore::run(args, session),
+        Some(Command::Forget(args)) => forget::run(args, session),
     }
 }
 
@@ -239,8 +220,17 @@ fn list(args: &List, session: &Session<'_>) -> Result<()> {
         }
         Ok(row)
     })?;
+    for row in stakes.iter().filter(|row| row.state.is_some_and(|state| is_over(&state))) {
+        let stake = row.outpoint;
+        session.out.note(&format!("{stake} can never be: tapstake stakes forget {stake} frees its coins"));
+    }
     session.out.show(&Listed { stakes, failed });
     Ok(())
+}
+
+/// Whether another transaction has taken, in a block, what the staking transaction spends.
+const fn is_over(state: &StakeState) -> bool {
+    matches!(state, StakeState::Conflicted { height: Some(_), .. })
 }
 
 fn row(record: &StakeRecord, state: Option<StakeState>) -> Row {
@@ -262,9 +252,14 @@ fn row(record: &StakeRecord, state: Option<StakeState>) -> Row {
 fn resume_all(args: &Resume, session: &Session<'_>) -> Result<()> {
     let source = args.source.connect(session)?;
     let mut store = open_store(session)?;
-    let mut waiting = Vec::new();
+    let (mut waiting, mut conflicted) = (Vec::new(), Vec::new());
     let (sent, failed) = each(session, &mut store, |store, record| {
-        if observe(source.chain(), &session.secp, &record)?.state != StakeState::Prepared {
+        let observed = observe(source.chain(), &session.secp, &record)?;
+        store.note(&record.outpoint, &observed)?;
+        if is_over(&observed.state) {
+            conflicted.push(record.outpoint);
+        }
+        if observed.state != StakeState::Prepared {
             return Ok(None);
         }
         // Only what a quorum has signed is sent.
@@ -282,7 +277,8 @@ fn resume_all(args: &Resume, session: &Session<'_>) -> Result<()> {
         }
     })?;
     let unlisted = unlisted(args, session, &store)?;
-    session.out.show(&Resumed { resumed: sent.into_iter().flatten().collect(), waiting, unlisted, failed });
+    let resumed = sent.into_iter().flatten().collect();
+    session.out.show(&Resumed { resumed, waiting, conflicted, unlisted, failed });
     Ok(())
 }
 
@@ -306,31 +302,6 @@ fn unlisted(args: &Resume, session: &Session<'_>, store: &Store) -> Result<Vec<U
     Ok(unlisted)
 }
 
-/// Takes a stake off the list, and frees its coins if it never was on the chain.
-fn forget(args: &Forget, session: &Session<'_>) -> Result<()> {
-    let mut store = open_store(session)?;
-    let entry = store.entries()?.into_iter().find(|(stake, _)| *stake == args.stake);
-    let Some((stake, record)) = entry else {
-        return Err(Error::failed(format!("no stake {} in the list", args.stake)));
-    };
-    // A record that cannot be read names no wallet; its coins are the default one's to free by hand.
-    let wallet = record.ok().and_then(|record| record.wallet);
-    let wallet = wallet.map(|wallet| WalletArgs { wallet, passphrase_file: None });
-    let wallet = wallet.filter(|wallet| wallet.folder(session).is_ok_and(|folder| folder.exists()));
-    let mut wallet = wallet.map(|wallet| wallet.open(session)).transpose()?;
-    let coins = wallet.as_ref().and_then(|wallet| wallet.pending_stakes().remove(&stake)).unwrap_or_default();
-    if let (Some(wallet), false) = (&mut wallet, coins.is_empty()) {
-        let count = coins.len();
-        session.out.confirm(&format!(
-            "the stake was not seen on the chain; if it was sent it may still confirm. Forget it and free its {count} coins?"
-        ))?;
-        wallet.unlock_stake(stake)?;
-    }
-    store.remove(&stake)?;
-    session.out.show(&Forgotten { stake, status: "forgotten", freed: coins });
-    Ok(())
-}
-
 fn sheet(args: &Sheet, session: &Session<'_>) -> Result<()> {
     let record = record_of(&open_store(session)?, args.stake)?;
     let sheet = RecoverySheet::new(&session.secp, sheet_facts(&record))?;
@@ -341,18 +312,5 @@ fn sheet(args: &Sheet, session: &Session<'_>) -> Result<()> {
         }
         None => session.out.show(&SheetShown(sheet)),
     }
-    Ok(())
-}
-
-fn restore(args: &Restore, session: &Session<'_>) -> Result<()> {
-    let sheet = RecoverySheet::read(&session.secp, &args.sheet)?;
-    let facts = sheet.facts();
-    if facts.network != session.network() {
-        let message = format!("the sheet's stake is on {}, not {}", facts.network, session.network());
-        return Err(Error::rule("network", message).next(format!("give --network {}", facts.network)));
-    }
-    let record = crate::stakes::record_from(session, &facts)?;
-    open_store(session)?.insert(&record)?;
-    session.out.show(&Changed { stake: facts.outpoint, status: "restored" });
     Ok(())
 }
