@@ -7,6 +7,8 @@ use tapstake_chain::SourceConfig;
 
 use crate::args::Global;
 use crate::error::{Context, Error, Result};
+use crate::file;
+use crate::file::kind::Kind;
 use crate::network::NetworkName;
 use crate::params::ParamsSource;
 
@@ -73,15 +75,22 @@ impl Settings {
     }
 }
 
+/// More than any configuration takes.
+const MAX_BYTES: u64 = 64 << 10;
+
 fn read(path: &Path) -> Result<File> {
     let name = path.display();
-    let text = std::fs::read_to_string(path).context(format!("configuration file {name}"))?;
+    let bytes = file::read(path, MAX_BYTES).context("configuration file")?;
+    file::of_kind(&bytes, Kind::Config).context(format!("configuration file {name}"))?;
     let is_json = path.extension().is_some_and(|extension| extension == "json");
     let file = if is_json {
-        serde_json::from_str(&text).map_err(Error::from)
+        file::json(&bytes, Kind::Config)
     } else {
-        // The message has several lines: the place in the file, and a pointer to it.
-        toml::from_str(&text).map_err(|error: toml::de::Error| Error::failed(error.to_string().trim_end()))
+        toml::from_slice(&bytes).map_err(|error: toml::de::Error| {
+            // The message has several lines: the place in the file, and a pointer to it.
+            let lines: Vec<_> = error.to_string().trim_end().lines().map(file::clipped).collect();
+            Error::rule("file", lines.join("\n"))
+        })
     };
     file.context(format!("configuration file {name}"))
         .next("docs/cli.md lists the keys of the configuration file")

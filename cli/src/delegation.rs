@@ -13,6 +13,7 @@ use tapstake_tx::delegation::{
 };
 
 use crate::error::{Context, Error, Result};
+use crate::file::kind::Kind;
 use crate::session::Session;
 use crate::{file, output};
 
@@ -60,7 +61,7 @@ pub(crate) fn read(path: &Path) -> Result<DelegationPackage> {
     if bytes.starts_with(&MAGIC) {
         return DelegationPackage::from_bytes(&bytes).context(named());
     }
-    serde_json::from_slice(&bytes).map_err(|error| Error::rule("file", error)).context(named())
+    file::json(&bytes, Kind::Delegation).context(named())
 }
 
 /// A delegation file's text.

@@ -5,7 +5,11 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::rules;
+use crate::file;
+use crate::rules::{self, next};
+
+/// The most characters of a message: one that lists a committee of the greatest size is shorter.
+const MAX_MESSAGE: usize = 8_000;
 
 /// How the program exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,14 +130,30 @@ impl Error {
     /// What went wrong, without what to do next.
     pub(crate) fn message(&self) -> String {
         // The crates' errors say what their sources say: no chain is printed.
-        match &self.context {
-            Some(context) => format!("{context}: {}", self.cause),
-            None => self.cause.to_string(),
+        let mut said = self.cause.to_string();
+        // What a file holds is repeated by the parser's message, however long it is.
+        for json in self.cause.chain().filter_map(|source| source.downcast_ref::<serde_json::Error>()) {
+            let text = json.to_string();
+            said = said.replace(&text, &file::clipped(&text));
+        }
+        if let Some(context) = &self.context {
+            said = format!("{context}: {said}");
+        }
+        // No message of ours is as long: what stands in its middle came from outside.
+        match said.char_indices().nth(MAX_MESSAGE) {
+            Some((end, _)) => format!("{}…", &said[..end]),
+            None => said,
         }
     }
 
+    /// What to do next: as the error says, else as its rule does.
     pub(crate) fn what_next(&self) -> Option<&str> {
-        self.next.as_deref()
+        self.next.as_deref().or_else(|| next::step(self.rule_name()?))
+    }
+
+    /// Whether what to do next is said by more than its rule.
+    pub(crate) const fn has_own_next(&self) -> bool {
+        self.next.is_some()
     }
 
     pub(crate) fn to_json(&self) -> ErrorJson {
@@ -142,7 +162,7 @@ impl Error {
             rule: self.rule_name(),
             message: self.message(),
             height: self.height,
-            next: self.next.clone(),
+            next: self.what_next().map(str::to_owned),
         }
     }
 }

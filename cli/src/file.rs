@@ -1,11 +1,16 @@
 //! Files that their owner alone reads, whole or not there.
 
-use std::io::{ErrorKind, Read, Write};
+use std::fs::FileType;
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
 use crate::error::{Context, Error, Result};
+use crate::file::kind::Kind;
+
+pub(crate) mod kind;
 
 /// Writes a file that is not there yet, with mode 0600.
 ///
@@ -17,7 +22,7 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     written.map_err(|error| match error.error.kind() {
         ErrorKind::AlreadyExists => Error::rule("file", format!("{} is there already", path.display()))
             .next("give another name, or move it away"),
-        _ => Error::failed(format!("{}: {}", path.display(), error.error)),
+        _ => unread(&path.display().to_string(), &error.error),
     })?;
     sync_folder(path)
 }
@@ -25,19 +30,109 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Writes a file in place of whatever was there, with mode 0600.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let written = complete(path, bytes)?.persist(path);
-    written.map_err(|error| error.error).context(path.display())?;
+    written.map_err(|error| unread(&path.display().to_string(), &error.error))?;
     sync_folder(path)
 }
 
 /// Reads a file of at most `limit` bytes; no more than that is ever held.
+///
+/// # Errors
+///
+/// By the rule `file`: if it is not there, is longer, or is neither a file nor a pipe.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = std::fs::File::open(path).context(path.display())?;
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).context(path.display())?;
+    let failed = |error: io::Error| unread(&path.display().to_string(), &error);
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() && !is_pipe(metadata.file_type()) {
+        let what = if metadata.is_dir() { "a folder" } else { "a device" };
+        let message = format!("{} is {what}, not a file", path.display());
+        return Err(Error::rule("file", message).next("give the name of a file"));
+    }
+    bounded(std::fs::File::open(path).map_err(failed)?, limit, &path.display().to_string())
+}
+
+/// Reads stdin to its end, of at most `limit` bytes.
+///
+/// # Errors
+///
+/// By the rule `file`, if it is longer or is no longer there.
+pub(crate) fn read_stdin(limit: u64) -> Result<Vec<u8>> {
+    bounded(io::stdin().lock(), limit, "stdin")
+}
+
+/// What is reserved before anything is read, in bytes: more than any secret takes.
+const MAX_ROOM: usize = (64 << 10) + 1;
+
+fn bounded(source: impl Read, limit: u64, name: &str) -> Result<Vec<u8>> {
+    // Room for a secret from the start: a vector that grows leaves copies behind.
+    let mut bytes = Vec::with_capacity(usize::try_from(limit + 1).unwrap_or(MAX_ROOM).min(MAX_ROOM));
+    source.take(limit + 1).read_to_end(&mut bytes).map_err(|error| unread(name, &error))?;
     if bytes.len() as u64 > limit {
-        return Err(Error::rule("file", format!("{} is longer than {limit} bytes", path.display())));
+        let message = format!("{name} is longer than {limit} bytes, more than such a file ever has");
+        return Err(Error::rule("file", message));
     }
     Ok(bytes)
+}
+
+fn unread(name: &str, error: &io::Error) -> Error {
+    let refused = Error::rule("file", format!("{name}: {error}"));
+    match error.kind() {
+        ErrorKind::NotFound => refused.next("look for a typing mistake: there is no file of this name"),
+        ErrorKind::PermissionDenied => refused.next("run as the user whom the file belongs to"),
+        _ => refused,
+    }
+}
+
+#[cfg(unix)]
+fn is_pipe(kind: FileType) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&kind)
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: FileType) -> bool {
+    false
+}
+
+/// Reads JSON of one kind.
+///
+/// # Errors
+///
+/// By the rule `file`, with at most a hundred characters of what was read.
+pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8], kind: Kind) -> Result<T> {
+    of_kind(bytes, kind)?;
+    serde_json::from_slice(bytes).map_err(|error| no_json(kind, &error))
+}
+
+/// What is wrong with JSON that is no file of its kind.
+pub(crate) fn no_json(kind: Kind, error: &serde_json::Error) -> Error {
+    let refused = Error::rule("file", format!("not {kind}: {}", clipped(&error.to_string())));
+    if error.is_eof() { refused.next("get the whole file: it is cut off") } else { refused }
+}
+
+/// Refuses a file that is known to be of another kind.
+///
+/// # Errors
+///
+/// By the rule `file`.
+pub(crate) fn of_kind(bytes: &[u8], kind: Kind) -> Result<()> {
+    match Kind::of(bytes) {
+        Some(found) if found != kind => {
+            Err(Error::rule("file", format!("this is {found}, not {kind}")).next(format!("give {kind}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The start and the end of a text: what a file says may be long, and is not for messages.
+pub(crate) fn clipped(text: &str) -> String {
+    const HEAD: usize = 100;
+    const TAIL: usize = 40;
+    let length = text.chars().count();
+    if length <= HEAD + TAIL {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(HEAD).collect();
+    let tail: String = text.chars().skip(length - TAIL).collect();
+    format!("{head} … {tail}")
 }
 
 /// The bytes in a temporary file beside `path`, on the disk.
@@ -48,7 +143,11 @@ fn complete(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
         file.as_file().sync_all()?;
         Ok::<_, std::io::Error>(file)
     };
-    fill().context(path.display())
+    fill().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::rule("file", format!("{}: its folder is not there", path.display()))
+            .next(format!("make it: mkdir -p {}", folder_of(path).display())),
+        _ => unread(&path.display().to_string(), &error),
+    })
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -78,6 +177,11 @@ mod tests {
         replace(&path, b"second").expect("written");
         assert_eq!(read(&path, 6).expect("read"), b"second");
         assert!(read(&path, 5).is_err(), "longer than it may be");
+        for none in [folder.path(), Path::new("there-is-no-such-file")] {
+            let error = read(none, 5).expect_err("no file");
+            assert_eq!(error.rule_name(), Some("file"));
+            assert!(error.what_next().is_some());
+        }
         assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "nothing else is left");
         #[cfg(unix)]
         {
@@ -85,5 +189,24 @@ mod tests {
             let mode = std::fs::metadata(&path).expect("there").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_not_read_at_all() {
+        let error = read(Path::new("/dev/zero"), u64::MAX - 1).expect_err("a device");
+        assert_eq!(error.message(), "/dev/zero is a device, not a file");
+    }
+
+    #[test]
+    fn json_of_another_kind_is_named_and_little_of_it_is_repeated() {
+        let proof = br#"{"inclusion_height": 1, "branch": {}}"#;
+        let error = json::<u8>(proof, Kind::Delegation).expect_err("a proof");
+        assert_eq!(error.message(), "this is a proof of a stake, not a delegation file");
+        let long = format!("\"{}\"", "x".repeat(100_000));
+        let error = json::<u8>(long.as_bytes(), Kind::Vote).expect_err("no number");
+        assert_eq!(error.rule_name(), Some("file"));
+        assert!(error.message().len() < 200, "{}", error.message());
+        assert!(error.message().ends_with("line 1 column 100002"), "{}", error.message());
     }
 }

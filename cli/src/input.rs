@@ -3,7 +3,6 @@
 //! Syntax is checked while the arguments are parsed (exit code 2). What a well-formed value may be is a rule of the
 //! crates, asked for later (exit code 1).
 
-use std::fs;
 use std::path::Path;
 
 use bitcoin::consensus::Decodable;
@@ -12,6 +11,8 @@ use bitcoin::{Amount, PublicKey, ScriptBuf, XOnlyPublicKey};
 use tapstake_params::{Quorum, SlashingRate, Timelock, TimelockError};
 
 use crate::error::{Context, Error, Result};
+use crate::file;
+use crate::file::kind::Kind;
 
 /// A public key in 32 or 33 bytes, not yet known to be on the curve.
 #[derive(Debug, Clone)]
@@ -80,9 +81,25 @@ pub(crate) fn script_arg(text: &str) -> Result<ScriptBuf, String> {
     ScriptBuf::from_hex(text).map_err(|error| error.to_string())
 }
 
-/// The bytes of a file that holds them as they are, or as hex digits and white space.
+/// The headers in a file that holds them as they are, or as hex digits and white space.
 pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>> {
-    let raw = fs::read(path).context(path.display())?;
+    bytes_of(path, Kind::Headers)
+}
+
+/// The bytes of a file that holds them as they are, or as hex digits and white space.
+///
+/// # Errors
+///
+/// By the rule `file`: if it cannot be read, is longer than any of its kind, or is a file of another kind.
+pub(crate) fn bytes_of(path: &Path, kind: Kind) -> Result<Vec<u8>> {
+    let limit = match kind {
+        // Those of a million blocks, as hex in lines.
+        Kind::Headers => 256 << 20,
+        // 4,000,000 bytes, as hex in lines.
+        _ => 16 << 20,
+    };
+    let raw = file::read(path, limit)?;
+    file::of_kind(&raw, kind).context(path.display())?;
     let is_hex =
         !raw.is_empty() && raw.iter().all(|byte| byte.is_ascii_hexdigit() || byte.is_ascii_whitespace());
     if !is_hex {

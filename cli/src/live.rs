@@ -1,6 +1,6 @@
 //! Where live commands get the chain, the wallet and secrets from.
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use bitcoin::Network;
@@ -12,6 +12,7 @@ use tapstake_wallet::{Passphrase, Scan, SecretText, Signer, SyncReport, Wallet, 
 use zeroize::Zeroizing;
 
 use crate::error::{Context, Error, Result};
+use crate::file;
 use crate::network::NetworkName;
 use crate::session::Session;
 
@@ -137,18 +138,19 @@ fn default_cookie(network: Network) -> Result<PathBuf> {
 
 /// A secret's text from a file, or from stdin for `-`, without the white space around it.
 pub(crate) fn secret_text(path: &Path, what: &str) -> Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
-    if path == Path::new("-") {
+    let (bytes, name) = if path == Path::new("-") {
         let stdin = std::io::stdin();
         if stdin.is_terminal() {
             let typed = rpassword::prompt_password(format!("{what}: ")).map(Zeroizing::new)?;
             return Ok(Zeroizing::new(typed.trim().to_owned()));
         }
-        stdin.lock().take(MAX_SECRET).read_to_string(&mut text).context(format!("{what} from stdin"))?;
+        (file::read_stdin(MAX_SECRET).context(what)?, "stdin".to_owned())
     } else {
-        let file = std::fs::File::open(path).context(format!("{what} in {}", path.display()))?;
-        file.take(MAX_SECRET).read_to_string(&mut text).context(format!("{what} in {}", path.display()))?;
-    }
+        (file::read(path, MAX_SECRET).context(what)?, path.display().to_string())
+    };
+    let bytes = Zeroizing::new(bytes);
+    let text = std::str::from_utf8(&bytes);
+    let text = text.map_err(|_| Error::rule("file", format!("{what}: {name} is no text")))?;
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 

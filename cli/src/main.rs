@@ -34,7 +34,8 @@ fn main() -> ExitCode {
         Err(error) => return args::answer(&error),
     };
     let mut output = output::Output::new(&cli.global);
-    let done = session::Session::open(&cli.global, &mut output).and_then(|session| cli.command.run(&session));
+    let done = session::Session::open(&cli.global, &mut output)
+        .and_then(|session| cli.command.run(&session).map_err(|error| session.advise(error)));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => output.fail(&error),

@@ -1,6 +1,7 @@
 //! Which staking parameters apply.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -11,7 +12,12 @@ use tapstake_params::local::{self, Slashed};
 use tapstake_params::{Schedule, ScheduleFile};
 
 use crate::error::{Context, Error, Result};
+use crate::file;
+use crate::file::kind::Kind;
 use crate::network::NetworkName;
+
+/// More than the parameters of any chain take.
+const MAX_BYTES: u64 = 4 << 20;
 
 /// Where staking parameters come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +30,17 @@ pub(crate) enum ParamsSource {
     LocalPaying(String),
     /// A file in either public JSON shape.
     File(PathBuf),
+}
+
+impl fmt::Display for ParamsSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ParamsSource::Bbn1 => f.write_str("bbn-1"),
+            ParamsSource::Local => f.write_str("local"),
+            ParamsSource::LocalPaying(address) => write!(f, "local-paying:{address}"),
+            ParamsSource::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 impl FromStr for ParamsSource {
@@ -85,11 +102,12 @@ impl ParamsSource {
                 Ok(local::schedule(secp, network, Slashed::PaidTo(script))?)
             }
             ParamsSource::File(path) => {
-                let file = format!("parameters file {}", path.display());
+                let named = format!("parameters file {}", path.display());
                 let names = "give bbn-1, local, local-paying:ADDRESS, or the name of a file";
-                let text = std::fs::read_to_string(path).context(&file).next(names)?;
-                let parsed: ScheduleFile = serde_json::from_str(&text).context(&file)?;
-                parsed.for_network(network).context(&file)
+                let bytes = file::read(path, MAX_BYTES).context("parameters file").next(names)?;
+                let parsed: ScheduleFile =
+                    file::json(&bytes, Kind::Parameters).context(&named).next(names)?;
+                parsed.for_network(network).context(&named)
             }
         }
     }

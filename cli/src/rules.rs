@@ -12,6 +12,7 @@ use tapstake_prover::ProveError;
 use tapstake_restake::YieldError;
 use tapstake_script::{FindError, OpReturnError, TermsError};
 use tapstake_signer::covenant::Refusal;
+use tapstake_signer::keyfile::KeyFileError;
 use tapstake_tracker::TrackerError;
 use tapstake_tx::delegation::{CombineError, DelegationError, PackageDecodeError};
 use tapstake_tx::{
@@ -20,6 +21,8 @@ use tapstake_tx::{
 };
 use tapstake_verifier::headers::HeaderError;
 use tapstake_wallet::WalletError;
+
+pub(crate) mod next;
 
 /// The rule that `error`, or the first of its sources that knows one, goes back to.
 pub(crate) fn name(error: &anyhow::Error) -> Option<&'static str> {
@@ -91,10 +94,27 @@ fn one(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         ProveError => |error| match error {
             ProveError::Chain(error) => chain(error),
             ProveError::OpReturn(_) => Some("phase-1-data"),
-            ProveError::TimedOut { .. } => Some("confirmations"),
+            ProveError::TimedOut { .. } | ProveError::Unconfirmed(_) => Some("confirmations"),
+            ProveError::UnknownTransaction(_) | ProveError::NoSuchOutput { .. } => Some("unknown-output"),
+            ProveError::NotInBlock { .. } => Some("merkle-root"),
+            ProveError::Coinbase(_) => Some("stake-not-coinbase"),
+            ProveError::NoOpReturn(_) => Some("phase-1-data"),
+            ProveError::Timelock(_) => Some("timelock"),
+            ProveError::NoSuchStake { .. } => Some("staking-output"),
+            ProveError::OtherDelegation { .. } => Some("delegation"),
+            ProveError::Headers(error) => Some(error.rule().name()),
+            ProveError::OtherChain(_) => Some("best-chain"),
             _ => None,
         },
         YieldError => yields,
+        KeyFileError => |error| Some(match error {
+            KeyFileError::Io { .. } => "file",
+            KeyFileError::WrongPassphrase(_) => "passphrase",
+            KeyFileError::WorkFactor { .. } => "work-factor",
+            _ => "key-file",
+        }),
+        // Of whatever kind the file is.
+        serde_json::Error => |_| Some("file"),
         TrackerError => |error| match error {
             TrackerError::Chain(error) => chain(error),
             TrackerError::Delegation(error) => Some(error.rule()),
@@ -102,6 +122,10 @@ fn one(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
             TrackerError::Network { .. } => Some("network"),
             TrackerError::NewerStore { .. } | TrackerError::NewerExport { .. } => Some("file-version"),
             TrackerError::Damaged { .. } | TrackerError::Export(_) => Some("file"),
+            TrackerError::UnknownStake(_) | TrackerError::AlreadyKnown(_) => Some("stake"),
+            TrackerError::NotTheStake(_) => Some("staking-output"),
+            TrackerError::Busy { .. } => Some("in-use"),
+            TrackerError::File { .. } | TrackerError::Database { .. } => Some("file"),
             _ => None,
         },
     }
@@ -195,6 +219,33 @@ fn wallet(error: &WalletError) -> Option<&'static str> {
         WalletError::NotTheStake(_) => "staking-output",
         WalletError::Chain(error) => return chain(error),
         WalletError::Rehearsal(_) | WalletError::OtherRehearsal { .. } => "exit-rehearsal",
+        WalletError::FolderInUse(_) => "wallet-exists",
+        WalletError::NoWallet(_) => "wallet",
+        WalletError::Busy(_) => "wallet-busy",
+        WalletError::File { .. } | WalletError::Sheet(_) => "file",
+        WalletError::UnprotectedMainnetSeed => "unprotected-seed",
+        WalletError::OpenToOthers { .. } => "file-mode",
+        WalletError::WatchOnly => "watch-only",
+        WalletError::PassphraseNeeded | WalletError::WrongPassphrase { .. } => "passphrase",
+        WalletError::ForeignKeys(_)
+        | WalletError::NoStakerKey(_)
+        | WalletError::ExternalStakerKey
+        | WalletError::ForeignStakerKey { .. }
+        | WalletError::OtherStakerKey { .. } => "key",
+        WalletError::NoWords => "no-words",
+        WalletError::UnknownCoin(_) => "unknown-coin",
+        WalletError::NotAPsbt(_)
+        | WalletError::Combine(_)
+        | WalletError::CoinMismatch { .. }
+        | WalletError::MissingPrevout(_)
+        | WalletError::SighashType { .. }
+        | WalletError::ForgedOrigin { .. }
+        | WalletError::UncommittedLeaf { .. }
+        | WalletError::OtherTransaction { .. }
+        | WalletError::Psbt(_) => "psbt",
+        WalletError::NotFullySigned { .. } | WalletError::Signing { .. } => "signatures",
+        WalletError::Electrum(_) | WalletError::Node(_) => "unreachable",
+        WalletError::Disconnected(_) => "misbehaving-source",
         _ => return None,
     })
 }
@@ -208,6 +259,15 @@ const fn chain(error: &ChainError) -> Option<&'static str> {
         ChainError::TxIndexMissing { .. } => "txindex",
         ChainError::Rejected { .. } => "rejected",
         ChainError::BurnNeedsNode { .. } => "burn-needs-node",
+        ChainError::Config(_) => "source",
+        ChainError::Unauthorized { .. } => "unauthorized",
+        ChainError::WarmingUp { .. } | ChainError::TxIndexSyncing { .. } | ChainError::Reorganised { .. } => {
+            "source-busy"
+        }
+        ChainError::NoSuchBlock { .. } => "height",
+        ChainError::UnknownOutpoint { .. } => "unknown-output",
+        ChainError::BadBlock { .. } => "misbehaving-source",
+        ChainError::Unsupported { .. } => "unsupported",
         _ => return None,
     })
 }

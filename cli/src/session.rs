@@ -6,7 +6,7 @@ use tapstake_params::Schedule;
 
 use crate::args::Global;
 use crate::config::Settings;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::params::ParamsSource;
 
@@ -29,6 +29,21 @@ impl<'o> Session<'o> {
             out.set_json(json);
         }
         Ok(Session { settings, out, secp: Secp256k1::new() })
+    }
+
+    /// Adds to an error that other parameters may mend which ones were in use.
+    pub(crate) fn advise(&self, error: Error) -> Error {
+        if error.rule_name() != Some("staking-output") || error.has_own_next() {
+            return error;
+        }
+        let default = ParamsSource::default_for(self.network());
+        let (used, how) = match &self.settings.params {
+            Some(params) => (params, "that is set"),
+            None => (&default, "the default"),
+        };
+        let next =
+            format!("the parameters are `{used}`, {how}: give the --params that the stake was made under");
+        error.next(next)
     }
 
     /// The Bitcoin network: as set, else that of the parameters, else regtest.

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::delegation;
 use crate::error::{Context, Error, Result};
+use crate::file::kind::Kind as FileKind;
 use crate::output::{self, Show, facts};
 use crate::session::Session;
 use crate::{file, input};
@@ -76,7 +77,7 @@ fn of_files(files: &[PathBuf]) -> Result<Evidence> {
     match files {
         [first, second] => {
             let votes: [SignedVote; 2] =
-                [json(first, "vote", VOTE_VERSION)?, json(second, "vote", VOTE_VERSION)?];
+                [json(first, FileKind::Vote, VOTE_VERSION)?, json(second, FileKind::Vote, VOTE_VERSION)?];
             Ok(Evidence::TwoVotes(votes.into()))
         }
         [evidence] => read_evidence(evidence),
@@ -86,24 +87,29 @@ fn of_files(files: &[PathBuf]) -> Result<Evidence> {
 
 /// Reads a file with evidence. Nothing in it is checked.
 pub(crate) fn read_evidence(path: &Path) -> Result<Evidence> {
-    json(path, "evidence", EVIDENCE_VERSION)
+    json(path, FileKind::Evidence, EVIDENCE_VERSION)
 }
 
-/// Reads a versioned file. One that is cut off or of another version is a failure, for nothing was verified; one whose fields
-/// cannot be is a failed verification.
-fn json<T: DeserializeOwned>(path: &Path, what: &'static str, known: u16) -> Result<T> {
+/// Reads a versioned file. One that is cut off, of another kind or of another version is a failure, for nothing was verified;
+/// one whose fields cannot be is a failed verification.
+fn json<T: DeserializeOwned>(path: &Path, kind: FileKind, known: u16) -> Result<T> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,
     }
     let bytes = file::read(path, MAX_FILE)?;
     let read = |bytes: &[u8]| {
-        let no_json = |error| Error::rule("file", format!("no {what}: {error}")).next("get the whole file");
-        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(no_json)?;
+        if (kind, FileKind::of(bytes)) == (FileKind::Evidence, Some(FileKind::Vote)) {
+            return Err(Error::rule("file", "this is one vote, and one vote is no evidence")
+                .next("give the second vote as well: tapstake equivocation VOTE VOTE --out EVIDENCE"));
+        }
+        file::of_kind(bytes, kind)?;
+        let value: serde_json::Value =
+            serde_json::from_slice(bytes).map_err(|error| file::no_json(kind, &error))?;
         if let Ok(Version { version }) = Version::deserialize(&value)
             && version != u32::from(known)
         {
-            let message = format!("{what} of version {version}: this program reads version {known}");
+            let message = format!("{kind} of version {version}: this program reads version {known}");
             return Err(Error::rule("file-version", message));
         }
         // From the text again: a repeated field is lost in a value.
@@ -115,7 +121,7 @@ fn json<T: DeserializeOwned>(path: &Path, what: &'static str, known: u16) -> Res
 fn slashing_tx(text: &str) -> Result<Transaction> {
     let bytes = match Vec::<u8>::from_hex(text) {
         Ok(bytes) if bytes.len() > 60 => bytes,
-        _ => input::bytes(Path::new(text))?,
+        _ => input::bytes_of(Path::new(text), FileKind::Transaction)?,
     };
     input::decode(&bytes, "transaction")
 }
@@ -134,7 +140,7 @@ fn of_slashing(tx: &Transaction, packages: &[DelegationPackage], session: &Sessi
     Err(refused(error.into()).next("give the --delegation of the stake that the transaction slashes"))
 }
 
-fn refused(error: EvidenceError) -> Error {
+pub(crate) fn refused(error: EvidenceError) -> Error {
     Error::verification(error.rule(), error)
 }
 

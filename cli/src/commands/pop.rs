@@ -9,6 +9,7 @@ use tapstake_crypto::pop::ProofOfPossession;
 
 use crate::error::{Context, Error, Result};
 use crate::file;
+use crate::file::kind::Kind;
 use crate::input::{KeyArg, key_arg};
 use crate::live::WalletArgs;
 use crate::output::{self, Show, facts};
@@ -121,7 +122,7 @@ fn create(args: &Create, session: &Session<'_>) -> Result<()> {
 
 fn verify(args: &Verify, session: &Session<'_>) -> Result<()> {
     let bytes = file::read(&args.proof, MAX_BYTES)?;
-    let proof: ProofOfPossession = serde_json::from_slice(&bytes).context(args.proof.display())?;
+    let proof: ProofOfPossession = file::json(&bytes, Kind::Possession).context(args.proof.display())?;
     let staker = args.staker.to_x_only()?;
     proof.verify(&session.secp, &staker).map_err(|error| Error::verification("possession", error))?;
     // What a proof binds is for its reader to judge, but for the network, which is known here.

@@ -1,6 +1,5 @@
 //! Reading proofs.
 
-use std::io::Read;
 use std::path::Path;
 
 use bitcoin::TxMerkleNode;
@@ -10,6 +9,8 @@ use tapstake_tx::delegation::PackageDecodeError;
 use tapstake_verifier::{DecodeError, MAGIC, MerkleBranch, ProofVersion, StakeProof};
 
 use crate::error::{Context, Error, Result};
+use crate::file;
+use crate::file::kind::Kind;
 
 /// More than any proof takes: a block has 4,000,000 bytes at most, here twice as hex, and headers beside it.
 const MAX_SIZE: u64 = 256 << 20;
@@ -18,19 +19,15 @@ const MAX_SIZE: u64 = 256 << 20;
 ///
 /// # Errors
 ///
-/// A file that cannot be read, is cut off or of a newer version is a failure: nothing was verified. Whatever else keeps
-/// it from being a proof is a failed verification.
+/// A file that cannot be read, is cut off, of another kind or of a newer version is a failure: nothing was verified.
+/// Whatever else keeps it from being a proof is a failed verification.
 pub(crate) fn read(path: &Path) -> Result<StakeProof> {
     let (bytes, name) = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().take(MAX_SIZE).read_to_end(&mut bytes).context("stdin")?;
-        (bytes, "stdin".to_owned())
+        (file::read_stdin(MAX_SIZE)?, "stdin".to_owned())
     } else {
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).context(path.display())?;
-        file.take(MAX_SIZE).read_to_end(&mut bytes).context(path.display())?;
-        (bytes, path.display().to_string())
+        (file::read(path, MAX_SIZE)?, path.display().to_string())
     };
+    file::of_kind(&bytes, Kind::Proof).context(&name)?;
     let proof = if bytes.starts_with(&MAGIC) { from_binary(&bytes) } else { from_json(&bytes) };
     proof.context(name)
 }
@@ -48,8 +45,7 @@ fn from_binary(bytes: &[u8]) -> Result<StakeProof> {
 }
 
 fn from_json(bytes: &[u8]) -> Result<StakeProof> {
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|error| Error::rule("file", format!("no proof: {error}")).next("get the whole file"))?;
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| file::no_json(Kind::Proof, &error))?;
     let version =
         ProofVersion::deserialize(&value).map_err(|error| Error::verification("proof-format", error))?;
     version.check().map_err(newer)?;

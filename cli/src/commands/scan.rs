@@ -12,6 +12,7 @@ use tapstake_script::{Scanned, ScannedStake, StakeFault, scan_transaction};
 
 use crate::commands::verify::cap_name;
 use crate::error::{Context, Error, Result};
+use crate::file::kind::Kind;
 use crate::input;
 use crate::live::SourceArgs;
 use crate::network::NetworkName;
@@ -84,7 +85,7 @@ fn scan_source(args: &Args, from: Height, schedule: &Schedule, session: &Session
 ///
 /// If it cannot be read, or if it is not exactly one block.
 pub(crate) fn read_block(path: &Path) -> Result<Block> {
-    input::decode(&input::bytes(path)?, "block").context(path.display())
+    input::decode(&input::bytes_of(path, Kind::Block)?, "block").context(path.display())
 }
 
 /// Says what makes a block doubtful. Scanning goes on: it takes the caller's word for block and height, and the real

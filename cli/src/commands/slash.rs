@@ -9,18 +9,14 @@ use serde::Serialize;
 use tapstake_chain::ChainSource;
 use tapstake_tracker::{FollowUpKind, StakeState, Store, observe};
 use tapstake_tx::delegation::{Delegation, Verified};
-use tapstake_verifier::equivocation::Evidence;
 
+use crate::commands::equivocation;
 use crate::delegation::{self, StakeArg};
-use crate::error::{Context, Error, Result};
-use crate::file;
+use crate::error::{Error, Result};
 use crate::live::{SourceArgs, guard_mainnet, network_dir};
 use crate::output::{Show, facts};
 use crate::session::Session;
 use crate::stakes::open_store;
-
-/// More than any evidence takes: a slashing with the adaptor signatures of a large committee.
-const MAX_EVIDENCE: u64 = 4 << 20;
 
 /// Slash a stake, or its unbonding output, with the evidence that its provider equivocated
 ///
@@ -81,11 +77,8 @@ pub(crate) fn run(args: &SlashArgs, session: &Session<'_>) -> Result<()> {
     let listed = network_dir(session).is_ok_and(|folder| folder.join("stakes.sqlite").exists());
     let mut store: Option<Store> = listed.then(|| open_store(session)).transpose()?;
     let delegation = delegation::verified(session, &args.delegation.package(store.as_ref())?)?;
-    let evidence = file::read(&args.evidence, MAX_EVIDENCE)?;
-    let evidence: Evidence = serde_json::from_slice(&evidence)
-        .map_err(|error| Error::rule("file", error))
-        .context(format!("evidence {}", args.evidence.display()))?;
-    let equivocation = evidence.verify(secp).map_err(|error| Error::verification("equivocation", error))?;
+    let evidence = equivocation::read_evidence(&args.evidence)?;
+    let equivocation = evidence.verify(secp).map_err(equivocation::refused)?;
     let exposed = equivocation.exposed_key();
 
     let source = if args.dry_run && args.unbonding { None } else { Some(args.source.connect(session)?) };

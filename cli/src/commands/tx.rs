@@ -53,8 +53,8 @@ pub(crate) enum Command {
     },
     /// Say what a transaction is, and every fact about it
     Inspect {
-        /// The transaction in hex; - for stdin
-        #[arg(value_name = "HEX")]
+        /// The transaction in hex, or a file with it; - for hex on stdin
+        #[arg(value_name = "HEX|FILE")]
         tx: String,
     },
 }

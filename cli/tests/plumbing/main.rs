@@ -5,6 +5,7 @@
 mod block;
 mod docs;
 mod equivocation;
+mod files;
 mod headers;
 mod inspect;
 mod live;

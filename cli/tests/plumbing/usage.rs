@@ -88,7 +88,7 @@ fn the_version_is_printed() {
 fn quiet_leaves_errors_and_takes_warnings() {
     let output = run("params show --params there-is-no-such-file --quiet");
     assert!(
-        stderr(&output).starts_with("error: parameters file there-is-no-such-file: "),
+        stderr(&output).starts_with("error [file]: parameters file: there-is-no-such-file: "),
         "{}",
         stderr(&output)
     );

@@ -1,6 +1,6 @@
 //! `tapstake tx inspect`
 
-use std::io::Read;
+use std::path::Path;
 
 use bitcoin::Transaction;
 use bitcoin::hex::FromHex;
@@ -8,11 +8,12 @@ use serde::Serialize;
 use tapstake_tx::inspect::{InspectedInput, InspectedOutput};
 use tapstake_tx::{Inspection, inspect};
 
-use crate::error::{Context, Error, Result};
-use crate::input;
+use crate::error::{Error, Result};
+use crate::file::kind::Kind;
 use crate::network::NetworkName;
 use crate::output::{Show, facts};
 use crate::session::Session;
+use crate::{file, input};
 
 /// More than any transaction takes as hex.
 const MAX_HEX: u64 = 8 << 20;
@@ -29,13 +30,22 @@ pub(crate) fn run(hex: &str, session: &Session<'_>) -> Result<()> {
     Ok(())
 }
 
-fn bytes(hex: &str) -> Result<Vec<u8>> {
-    let mut text = hex.to_owned();
-    if hex == "-" {
-        text.clear();
-        std::io::stdin().take(MAX_HEX).read_to_string(&mut text).context("stdin")?;
+fn bytes(given: &str) -> Result<Vec<u8>> {
+    if given == "-" {
+        let read = file::read_stdin(MAX_HEX)?;
+        let text = String::from_utf8_lossy(&read);
+        return Vec::<u8>::from_hex(text.trim()).map_err(|error| {
+            Error::rule("file", format!("stdin: no hex: {error}")).next("give a whole transaction as hex")
+        });
     }
-    Vec::<u8>::from_hex(text.trim()).map_err(|error| Error::usage(format!("no hex: {error}")))
+    match Vec::<u8>::from_hex(given.trim()) {
+        Ok(bytes) => Ok(bytes),
+        Err(_) if Path::new(given).exists() => input::bytes_of(Path::new(given), Kind::Transaction),
+        Err(error) => {
+            let message = format!("neither hex ({error}) nor the name of a file");
+            Err(Error::usage(message).next("give a transaction as hex, its file, or - for stdin"))
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
