@@ -282,6 +282,12 @@ fn a_stuck_stake_is_helped_by_a_child_of_its_change() {
 
     let refused = user.run(&["bump", &stake, "--fee-rate", "1"]).refused(1);
     assert!(["no-change", "fee-rate"].contains(&refused["rule"].as_str().unwrap()), "{refused}");
+    // The child waits too, and is helped in turn.
+    let again = user.run(&["bump", &stake, "--fee-rate", "40"]).ok();
+    let grandchild: bitcoin::Txid = text(&again, "child").parse().unwrap();
+    let grandchild = devnet.transaction(&grandchild).unwrap();
+    assert_eq!(grandchild.input[0].previous_output.txid, child.compute_txid());
+    assert_eq!(devnet.mempool().len(), 3);
     devnet.mine(1).unwrap();
     assert_eq!(user.run(&["bump", &stake, "--fee-rate", "30"]).refused(1)["rule"], "confirmed");
 }
