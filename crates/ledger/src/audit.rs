@@ -90,10 +90,10 @@ pub fn audit(file: &Path, known: Option<(u64, Head)>) -> Result<AuditReport, Led
     if let Some(witness) = witness {
         witness.end(&journal, &tip)?;
     }
-    if let Some((entries, points)) = &mut rows {
-        if entries.next().map_err(database)?.is_some() || points.next().map_err(database)?.is_some() {
-            return Err(differs("a row too many", tip.counter));
-        }
+    if let Some((entries, points)) = &mut rows
+        && (entries.next().map_err(database)?.is_some() || points.next().map_err(database)?.is_some())
+    {
+        return Err(differs("a row too many", tip.counter));
     }
     if let Some(entries @ 1..) = seen.map(|seen| tip.counter - seen.counter) {
         state = IndexState::Behind { entries };

@@ -170,7 +170,7 @@ fn a_removed_repeated_moved_or_foreign_line_is_refused_with_its_number() {
     let mut ledger = other.open().unwrap();
     ledger.append(Entry { height: Height::new(200), event: entries()[4].event.clone() }).unwrap();
     drop(ledger);
-    let mut foreign = lines.clone();
+    let mut foreign = lines;
     foreign[5] = other.lines()[21].clone();
     book.write(&foreign);
     assert_eq!(refused_line(&book), 6);
