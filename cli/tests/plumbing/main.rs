@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod block;
+mod book;
 mod docs;
 mod equivocation;
 mod files;

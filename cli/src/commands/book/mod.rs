@@ -164,3 +164,20 @@ fn decimal_ppm(text: &str) -> Result<tapstake_restake::PartsPerMillion, String> 
     let sum = whole.checked_mul(1_000_000).and_then(|whole| whole.checked_add(decimals));
     sum.map(tapstake_restake::PartsPerMillion::new).ok_or_else(bad)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_a_decimal_a_percentage_or_millionths() {
+        for (text, ppm) in
+            [("0.995", 995_000), ("1", 1_000_000), ("99.5%", 995_000), ("7ppm", 7), ("4294", 4_294_000_000)]
+        {
+            assert_eq!(decimal_ppm(text).map(tapstake_restake::PartsPerMillion::to_u32), Ok(ppm), "{text}");
+        }
+        for bad in ["", ".5", "1.", "-1", "1.0000001", "5000", "1e3", "0,9"] {
+            assert!(decimal_ppm(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -164,6 +164,7 @@ fn panel(
         let (at, below) = (tenths(x.x(height)), top + PANEL + 16);
         let _ = writeln!(svg, "<text x=\"{at}\" y=\"{below}\" text-anchor=\"middle\">{height}</text>");
     }
+    let _ = writeln!(svg, "<text x=\"8\" y=\"{}\">block height</text>", top + PANEL + 16);
     for (row, line) in (0..).zip(lines.values()) {
         let path = steps(line, x, |value| y.y(top, value.into()));
         let colour = colour(row);
@@ -265,7 +266,7 @@ mod tests {
     #[test]
     fn a_drawing_does_not_grow_with_the_book_and_shows_its_extremes() {
         let points: Vec<Point> =
-            (0..200_000).map(|n| point(n, 10 + n as u32, "p", 1_000_000 + n as u32 % 97)).collect();
+            (0..200_000u32).map(|n| point(n.into(), 10 + n, "p", 1_000_000 + n % 97)).collect();
         let (svg, _) = draw(&points, Height::new(200_010));
         assert!(svg.len() < 1 << 20, "{} bytes", svg.len());
         let (one, _) = draw(&[point(1, 10, "p", 2_000_000), point(2, 10, "p", 1_000_000)], Height::new(10));
