@@ -1,10 +1,11 @@
 //! What can be typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, Parser};
+use clap::{ArgAction, Args, CommandFactory, Parser};
 use serde_json::json;
 
 use crate::commands::Command;
@@ -70,6 +71,20 @@ pub(crate) struct Global {
     pub(crate) yes: bool,
 }
 
+/// The command that arguments name, as far as they name one.
+fn command_in(args: impl Iterator<Item = OsString>) -> String {
+    let root = Cli::command();
+    let mut command = &root;
+    let mut path = root.get_name().to_owned();
+    for arg in args.take_while(|arg| arg != "--") {
+        if let Some(inner) = arg.to_str().and_then(|name| command.find_subcommand(name)) {
+            command = inner;
+            path = format!("{path} {}", inner.get_name());
+        }
+    }
+    path
+}
+
 /// Prints help, version or a usage error, and says how to exit.
 ///
 /// The arguments could not be read, so whether JSON is wanted is looked for in them directly.
@@ -88,7 +103,7 @@ pub(crate) fn answer(error: &clap::Error) -> ExitCode {
         let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
         let message = lines.collect::<Vec<_>>().join(" ");
         let message = message.trim_start_matches("error: ");
-        let next = "see tapstake --help";
+        let next = format!("see {} --help", command_in(std::env::args_os().skip(1)));
         output::to_stdout(&output::json(
             &json!({"error": {"kind": "usage", "message": message, "next": next}}),
         ));

@@ -44,10 +44,12 @@ struct Payment {
 
 impl Payment {
     fn new(address: &str, amount: &str) -> Result<Self, String> {
-        let address: Address<NetworkUnchecked> = address.parse().map_err(|e| format!("address: {e}"))?;
-        let address = address.require_network(Network::Regtest).map_err(|e| format!("address: {e}"))?;
-        let amount =
-            Amount::from_str_in(amount, Denomination::Bitcoin).map_err(|e| format!("amount in BTC: {e}"))?;
+        let parsed: Address<NetworkUnchecked> =
+            address.parse().map_err(|e| format!("{address} is no address: {e}"))?;
+        let other_network = |_| format!("{address} is an address of another network than regtest");
+        let address = parsed.require_network(Network::Regtest).map_err(other_network)?;
+        let amount = Amount::from_str_in(amount, Denomination::Bitcoin)
+            .map_err(|e| format!("{amount} is no amount in BTC without a unit, such as 1.5: {e}"))?;
         Ok(Payment { script_pubkey: address.script_pubkey(), amount })
     }
 }

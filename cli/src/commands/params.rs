@@ -5,6 +5,7 @@ use serde::Serialize;
 use tapstake_params::{Height, Schedule, StakingCap, StakingParams};
 
 use crate::error::Result;
+use crate::input::{self, KeyArg, key_arg};
 use crate::network::NetworkName;
 use crate::output::{Show, facts, table};
 use crate::session::Session;
@@ -16,15 +17,26 @@ pub(crate) enum Command {
         /// The version at this height only
         #[arg(long, value_name = "HEIGHT")]
         at: Option<Height>,
+        /// The last version with this committee in place of its own: a key of 32 or 33 bytes of hex, repeated
+        #[arg(long, value_name = "KEY", value_parser = key_arg, requires = "quorum", conflicts_with = "at")]
+        covenant: Vec<KeyArg>,
+        /// How many of the committee must sign
+        #[arg(long, value_name = "NUMBER", requires = "covenant")]
+        quorum: Option<usize>,
     },
 }
 
 pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<()> {
-    let Command::Show { at } = command;
+    let Command::Show { at, covenant, quorum } = command;
     let schedule = session.schedule()?;
-    match at {
-        None => session.out.show(&Versions(schedule)),
-        Some(height) => session.out.show(&Version(schedule.at(*height)?)),
+    match (at, quorum) {
+        (None, None) => session.out.show(&Versions(schedule)),
+        (None, Some(quorum)) => {
+            let covenant = input::covenant(*quorum, covenant)?;
+            let version = StakingParams { covenant, ..schedule.latest().clone() };
+            session.out.show(&Versions(Schedule::new(schedule.network(), vec![version])?));
+        }
+        (Some(height), _) => session.out.show(&Version(schedule.at(*height)?)),
     }
     Ok(())
 }

@@ -49,6 +49,9 @@ pub(crate) struct Verify {
     /// The staker's key, 32 or 33 bytes of hex
     #[arg(long, value_name = "KEY", value_parser = key_arg)]
     staker: KeyArg,
+    /// The service that the proof must name [default: any or none]
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
 }
 
 /// A proof; its JSON is the proof and nothing else.
@@ -131,6 +134,12 @@ fn verify(args: &Verify, session: &Session<'_>) -> Result<()> {
     {
         let message = format!("the proof is for network {network}, not {}", session.network());
         return Err(Error::verification("network", anyhow::anyhow!(message)));
+    }
+    let named = proof.context.as_ref().map(tapstake_crypto::pop::Context::service);
+    if let Some(service) = args.service.as_deref().filter(|service| named != Some(service)) {
+        let names = named.map_or("no service".to_owned(), |named| format!("service {named}"));
+        let message = format!("the proof names {names}, not {service}");
+        return Err(Error::verification("possession-context", anyhow::anyhow!(message)));
     }
     session.out.show(&Verified { valid: true, staker, form: proof.form().to_string(), proof });
     Ok(())

@@ -47,3 +47,43 @@ fn matches(expected: &str, printed: &str) -> bool {
     }
     any || printed.next().is_none()
 }
+
+/// Runs the shell blocks of a section in an empty folder, with the binary as `tapstake`.
+fn run_section(title: &str) -> (String, tempfile::TempDir) {
+    let text = std::fs::read_to_string(repository().join("docs").join("cli.md")).unwrap();
+    let section = text.split(&format!("\n## {title}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
+    let blocks = section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let script = format!("set -e\n{}", blocks.collect::<Vec<_>>().join("\n"));
+    let folder = tempfile::tempdir().unwrap();
+    let programs = std::path::Path::new(env!("CARGO_BIN_EXE_tapstake")).parent().unwrap();
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .env_clear()
+        .env("HOME", folder.path())
+        .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    (stdout(&output), folder)
+}
+
+#[test]
+fn a_committee_of_ones_own_is_made_as_the_manual_says() {
+    let (printed, folder) = run_section("A committee of one's own");
+    let file: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("own.json")).unwrap()).unwrap();
+    let version = &file["versions"][0];
+    assert_eq!(
+        (version["covenant_quorum"].as_u64(), version["covenant_pks"].as_array().unwrap().len()),
+        (Some(2), 3)
+    );
+    for member in ["alice", "bob", "carol"] {
+        let policy = std::fs::read(folder.path().join(member).join("policy.json")).unwrap();
+        let policy: serde_json::Value = serde_json::from_slice(&policy).unwrap();
+        assert_eq!(policy["parameters"]["versions"][0]["covenant_pks"], version["covenant_pks"], "{member}");
+    }
+    // Whoever makes a member of the public committee finds itself in the local parameters.
+    let last = printed.rsplit("in the committee of").next().unwrap();
+    assert!(last.contains('0'), "{printed}");
+}

@@ -80,6 +80,17 @@ fn usage_errors_exit_with_2_and_say_what_is_missing() {
 }
 
 #[test]
+fn usage_errors_name_the_help_of_the_command_that_was_meant() {
+    for (line, help) in [
+        ("script staking", "see tapstake script staking --help"),
+        ("params show --covenant x", "see tapstake params show --help"),
+        ("nonsense", "see tapstake --help"),
+    ] {
+        assert_eq!(error(line, 2)["next"], help);
+    }
+}
+
+#[test]
 fn the_version_is_printed() {
     assert_eq!(stdout(&run("--version")), format!("tapstake {}\n", env!("CARGO_PKG_VERSION")));
 }

@@ -1,3 +1,6 @@
+use alloc::format;
+use core::fmt;
+
 use bitcoin::FeeRate;
 
 /// The least fee rate that nodes relay: 0.1 sat per virtual byte.
@@ -11,7 +14,7 @@ pub(crate) const MAX_SENT_FEE_RATE: FeeRate = FeeRate::from_sat_per_vb_u32(10_00
 
 /// A fee rate out of reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("fee rate {} sat/kvB is outside {}..={} sat/kvB", per_kvb(*rate), per_kvb(MIN_FEE_RATE), per_kvb(MAX_FEE_RATE))]
+#[error("fee rate {} is outside {}..={} sat/vB", PerVb(*rate), PerVb(MIN_FEE_RATE), PerVb(MAX_FEE_RATE))]
 pub struct FeeRateError {
     /// The rate that was refused.
     pub rate: FeeRate,
@@ -20,6 +23,19 @@ pub struct FeeRateError {
 /// In sat per 1000 virtual bytes; made-up rates saturate.
 pub(crate) const fn per_kvb(rate: FeeRate) -> u64 {
     rate.to_sat_per_kwu().saturating_mul(4)
+}
+
+/// A rate in sat per virtual byte, with the decimals that it has.
+struct PerVb(FeeRate);
+
+impl fmt::Display for PerVb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = per_kvb(self.0);
+        match (rate / 1_000, rate % 1_000) {
+            (whole, 0) => write!(f, "{whole}"),
+            (whole, part) => f.write_str(format!("{whole}.{part:03}").trim_end_matches('0')),
+        }
+    }
 }
 
 /// Refuses a fee rate that no node would relay, or that gives money away.
@@ -47,11 +63,11 @@ mod tests {
         let rate = FeeRate::from_sat_per_kwu(500_001);
         assert_eq!(
             check_fee_rate(rate).unwrap_err().to_string(),
-            "fee rate 2000004 sat/kvB is outside 100..=2000000 sat/kvB"
+            "fee rate 2000.004 is outside 0.1..=2000 sat/vB"
         );
         assert_eq!(
             check_fee_rate(FeeRate::MAX).unwrap_err().to_string(),
-            "fee rate 18446744073709551615 sat/kvB is outside 100..=2000000 sat/kvB"
+            "fee rate 18446744073709551.615 is outside 0.1..=2000 sat/vB"
         );
     }
 }
