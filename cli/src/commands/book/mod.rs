@@ -55,7 +55,10 @@ impl BookFile {
             _ => {}
         }
         if let Some(torn) = ledger.torn() {
-            let cut = "it was never acknowledged, and the next entry takes its place";
+            let cut = match ledger.index_state() {
+                IndexState::Current => "it was never acknowledged, and the next entry takes its place",
+                _ => "no index tells whether it was acknowledged; see tapstake book repair",
+            };
             session.out.warn(&format!("line {} has no end after {} bytes: {cut}", torn.line, torn.bytes));
         }
         Ok(ledger)
