@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bitcoin::OutPoint;
 use bitcoin::XOnlyPublicKey;
 use serde::Serialize;
+use tapstake_params::Height;
 use tapstake_tracker::{KeptParams, KeyOrigin, StakeRecord, Store};
 use tapstake_tx::delegation::{Delegation, State};
 use tapstake_wallet::{Signer, StakeFacts, StakerKey, StakerKeypair, Wallet};
@@ -175,6 +176,9 @@ pub(crate) fn list_delegation<S: State>(
     let new = store.get(&record.outpoint)?.is_none();
     if new {
         record.staker = staker.and_then(origin);
+        // The file does not say when it was made: not before the parameters applied, as every service checks.
+        let since = session.schedule()?.version(delegation.params_version())?.activation_height;
+        record.made_at = since.checked_sub(1).unwrap_or(Height::GENESIS);
         store.insert(&record)?;
     }
     store.keep_delegation(&delegation.package())?;

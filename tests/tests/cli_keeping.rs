@@ -100,6 +100,11 @@ fn a_stake_comes_back_into_the_list_from_its_delegation_file() {
     third.run(&["stakes", "restore", &file]).ok();
     third.run(&["unbond", &outpoint, "--dry-run"]).ok();
 
+    let evidence = third.path("evidence.json");
+    fs::write(&evidence, r#"{"evidence": 1}"#).unwrap();
+    let refused = third.run(&["stakes", "restore", evidence.to_str().unwrap()]).refused(1);
+    assert_eq!(refused["rule"], "file", "{refused}");
+    assert!(text(&refused, "next").contains("delegation file or its recovery sheet"), "{refused}");
     let changed = fs::read_to_string(&file).unwrap().replacen("5000000", "5000001", 1);
     fs::write(&file, changed).unwrap();
     let refused = machine(&devnet).run(&["stakes", "restore", &file]).refused(1);
@@ -242,9 +247,14 @@ fn every_file_and_folder_of_the_data_folder_is_its_owners_alone() {
     let (devnet, user) = stage();
     let (outpoint, _) = stake(&devnet, &user);
     user.run(&["stakes", "forget", &outpoint, "--yes"]).ok();
+    let passphrase = user.path("passphrase");
+    fs::write(&passphrase, "correct horse").unwrap();
+    let rest = ["--work-factor", "1", "--passphrase-file", passphrase.to_str().unwrap()];
+    user.run(&[&["covenant", "init"][..], &rest].concat()).ok();
+    user.run(&[&["provider", "init", "--service", "a-service"][..], &rest].concat()).ok();
     let mut count = 0;
     check(&user.path("data"), &mut count);
-    assert!(count > 10, "wallet, list, sheet and delegation: {count}");
+    assert!(count > 15, "wallet, list, sheet, delegation, member and provider: {count}");
 }
 
 #[test]

@@ -95,16 +95,26 @@ fn draft_of(path: &Path) -> PathBuf {
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A file of this name is left from a process of the same number that died: it is nobody's.
     let _ = fs::remove_file(path);
+    let mut file = private_file(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes an empty file that its owner alone reads and writes, where there is none yet.
+pub(crate) fn private_file(path: &Path) -> io::Result<fs::File> {
+    for_owner().create_new(true).open(path)
+}
+
+/// To write a file, which is its owner's alone if it is made (mode 0600).
+pub(crate) fn for_owner() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
     }
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    options
 }
 
 fn publish(draft: &Path, path: &Path) -> io::Result<()> {

@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use bitcoin::{Network, OutPoint};
-use serde::Deserialize;
-use tapstake_tx::delegation::{CheckedDelegation, MAGIC, MAX_PACKAGE_JSON_BYTES};
+use tapstake_tx::delegation::{CheckedDelegation, MAX_PACKAGE_JSON_BYTES};
 use tapstake_wallet::{RecoverySheet, StakeFacts};
 
 use super::Changed;
 use crate::delegation;
 use crate::error::{Error, Result};
-use crate::file;
+use crate::file::{self, kind::Kind};
 use crate::session::Session;
 use crate::stakes::{list_delegation, open_store, record_from, sheet_facts};
 
@@ -23,17 +22,12 @@ pub(super) struct Restore {
 
 pub(super) fn run(args: &Restore, session: &Session<'_>) -> Result<()> {
     let bytes = file::read(&args.file, MAX_PACKAGE_JSON_BYTES as u64)?;
-    if is_delegation(&bytes) { from_delegation(args, session) } else { from_sheet(args, session) }
-}
-
-/// Whether a file is a delegation, whole or broken, by how it begins.
-fn is_delegation(bytes: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Fields {
-        #[serde(rename = "staking_tx")]
-        _staking_tx: serde::de::IgnoredAny,
+    match Kind::of(&bytes) {
+        Some(Kind::Delegation) => from_delegation(args, session),
+        Some(Kind::Sheet) | None => from_sheet(args, session),
+        Some(other) => Err(Error::rule("file", format!("{} is {other}", args.file.display()))
+            .next("give the stake's delegation file or its recovery sheet")),
     }
-    bytes.starts_with(&MAGIC) || serde_json::from_slice::<Fields>(bytes).is_ok()
 }
 
 fn from_delegation(args: &Restore, session: &Session<'_>) -> Result<()> {

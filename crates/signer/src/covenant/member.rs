@@ -144,7 +144,7 @@ impl Member {
             return Err(CovenantError::NoMember(folder.to_owned()));
         }
         let lock_file = folder.join(LOCK);
-        let lock = File::options().write(true).create(true).truncate(false).open(&lock_file);
+        let lock = durable::for_owner().create(true).truncate(false).open(&lock_file);
         let lock = lock.map_err(io(&lock_file))?;
         match lock.try_lock() {
             Ok(()) => {}

@@ -8,6 +8,7 @@ use tapstake_tx::delegation::{DelegationPackage, MAX_PACKAGE_BYTES};
 
 use super::error::{CovenantError, Refusal};
 use super::signed::{MemberSignatures, Signed, SignedExpansion, Subject};
+use crate::durable;
 
 /// The format of the database: its `user_version`.
 const FORMAT: i64 = 1;
@@ -51,6 +52,8 @@ pub(super) struct Record {
 impl Record {
     /// Makes an empty record at `file`, for the member with `public_key`.
     pub(super) fn create(file: &Path, public_key: XOnlyPublicKey) -> Result<(), CovenantError> {
+        // SQLite gives its journals the mode of the database.
+        durable::private_file(file).map_err(|error| CovenantError::Io { path: file.to_owned(), error })?;
         let made = Connection::open(file).and_then(|connection| {
             connection.execute_batch(&format!(
                 "PRAGMA synchronous = EXTRA; BEGIN; {SCHEMA}

@@ -9,6 +9,7 @@ use tapstake_crypto::eots::{Commitment, PublicRandomness, SignedCommitment, Vote
 
 use super::ProviderError;
 use super::entry::{Entry, Tip, is_counter};
+use crate::durable;
 
 /// The format of the database: its `user_version`.
 const FORMAT: i64 = 1;
@@ -59,6 +60,8 @@ pub(super) struct Record {
 impl Record {
     /// Makes an empty record.
     pub(super) fn create(file: &Path, owner: &Owner) -> Result<Self, ProviderError> {
+        // SQLite gives its journals the mode of the database.
+        durable::private_file(file).map_err(|error| ProviderError::Io { path: file.to_owned(), error })?;
         let connection = Connection::open(file).map_err(|error| self::error(file, error))?;
         let mut record = Record { connection, file: file.to_owned() };
         record.settings()?;
