@@ -34,6 +34,23 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_folder(path)
 }
 
+/// Writes a file in place of an older one of its kind, with mode 0600.
+///
+/// # Errors
+///
+/// By the rule `file`, if something else is there: it is left as it is.
+pub(crate) fn replace_own(path: &Path, bytes: &[u8]) -> Result<()> {
+    if path.exists() && Kind::of(&read(path, MAX_REPLACED)?) != Kind::of(bytes) {
+        let what = Kind::of(bytes).map_or("such a file".to_owned(), |kind| kind.to_string());
+        let message = format!("{} is there already, and is not {what}", path.display());
+        return Err(Error::rule("file", message).next("give another name, or move it away"));
+    }
+    replace(path, bytes)
+}
+
+/// More than any file that is written here takes: a proof with all headers of a chain.
+const MAX_REPLACED: u64 = 256 << 20;
+
 /// Reads a file of at most `limit` bytes; no more than that is ever held.
 ///
 /// # Errors
@@ -188,6 +205,21 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             let mode = std::fs::metadata(&path).expect("there").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_file_takes_the_place_of_its_own_kind_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("proof.json");
+        let (first, second) =
+            (br#"{"inclusion_height": 1, "branch": {}}"#, br#"{"inclusion_height": 2, "branch": {}}"#);
+        replace_own(&path, first).expect("a new file");
+        replace_own(&path, second).expect("of the same kind");
+        for other in [&b"words of mine"[..], br#"{"evidence": {}}"#, b""] {
+            std::fs::write(&path, other).expect("written");
+            assert_eq!(replace_own(&path, first).expect_err("another's").rule_name(), Some("file"));
+            assert_eq!(std::fs::read(&path).expect("read"), other);
         }
     }
 

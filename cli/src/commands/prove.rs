@@ -183,7 +183,7 @@ pub(crate) fn deliver(
 ) -> Result<()> {
     if let Some(path) = out {
         let bytes = if binary { proof.to_bytes() } else { (output::json(&proof) + "\n").into_bytes() };
-        file::replace(path, &bytes)?;
+        file::replace_own(path, &bytes)?;
     }
     session.out.show(&Proof { proof, file: out.map(Path::to_path_buf) });
     Ok(())

@@ -10,6 +10,7 @@ mod files;
 mod headers;
 mod inspect;
 mod live;
+mod pop;
 mod refusals;
 mod script;
 mod settings;

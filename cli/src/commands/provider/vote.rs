@@ -171,7 +171,7 @@ fn asked(line: &str) -> Result<eots::Vote> {
 
 fn write(path: Option<&Path>, value: &impl Serialize) -> Result<()> {
     match path {
-        Some(path) => file::replace(path, (output::json(value) + "\n").as_bytes()),
+        Some(path) => file::replace_own(path, (output::json(value) + "\n").as_bytes()),
         None => Ok(()),
     }
 }
