@@ -9,7 +9,7 @@ use tapstake_crypto::pop::{Context as Binding, PossessionForm};
 use tapstake_verifier::{AccountRule, Policy, ServicePolicy, StakeProof};
 
 use crate::error::{Context, Error, Result};
-use crate::file;
+use crate::file::{self, kind::Kind};
 use crate::input::{self, KeyArg, key_arg};
 use crate::session::Session;
 
@@ -124,8 +124,11 @@ impl ServiceArgs {
 
 fn read(path: &Path, stake: Policy, session: &Session<'_>) -> Result<ServicePolicy> {
     let bytes = file::read(path, MAX_POLICY)?;
-    let fields: Fields =
-        serde_json::from_slice(&bytes).map_err(|error| Error::rule("service-policy", error))?;
+    file::of_kind(&bytes, Kind::ServicePolicy)?;
+    let fields: Fields = serde_json::from_slice(&bytes).map_err(|error| match error.is_data() {
+        true => Error::rule("service-policy", file::clipped(&error.to_string())),
+        false => file::no_json(Kind::ServicePolicy, &error),
+    })?;
     Ok(ServicePolicy {
         slashed_providers: fields.slashed_providers,
         possession_forms: fields.possession_forms,

@@ -193,7 +193,8 @@ const STEPS: &[(&[&str], &str)] = &[
     (&["unreachable"], "check --source, its port, and that the server runs; another source does as well"),
     (
         &["source"],
-        "give --source tcp://HOST:PORT or ssl://HOST:PORT (Electrum), or http://HOST:PORT (bitcoind)",
+        "give --source tcp://HOST:PORT or ssl://HOST:PORT (Electrum), or http://HOST:PORT (bitcoind) \
+        with --cookie-file FILE or --rpc-user and --rpc-password-file",
     ),
     (&["unauthorized"], "give the node's --cookie-file, or --rpc-user with --rpc-password-file"),
     (&["misbehaving-source"], "use another source"),

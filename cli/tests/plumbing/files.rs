@@ -11,6 +11,7 @@ fn readers() -> Vec<(&'static str, &'static str)> {
         ("equivocation {} {}", "a vote"),
         ("equivocation --slashing-tx {} --delegation {}", "a delegation file"),
         ("verify {}", "a proof of a stake"),
+        ("verify fixtures/cli/proof.json --service-policy {}", "a service's policy"),
         ("pop verify {} --staker STAKER", "a proof of possession"),
         ("headers verify {} --start-height 0", "headers"),
         ("scan --block {} --height 2", "a block"),
@@ -28,7 +29,7 @@ fn line(reader: &str, path: &str) -> String {
 #[test]
 fn what_cannot_be_read_or_is_junk_breaks_the_rule_file_in_every_command() {
     let folder = tempfile::tempdir().unwrap();
-    let (text, binary) = (TempFile::new(b"{\"a\": ["), TempFile::new(&[0xff; 300]));
+    let (text, binary) = (TempFile::new(b"{\"providers\": ["), TempFile::new(&[0xff; 300]));
     let empty = TempFile::new(b"");
     let folder = folder.path().to_str().unwrap();
     for path in ["there-is-no-such-file", folder, "/dev/zero", text.path(), binary.path(), empty.path()] {
