@@ -283,12 +283,11 @@ struct Adopted {
 
 impl Show for Adopted {
     fn text(&self) -> String {
-        let list = |versions: &[u32]| versions.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
         facts([
             ("policy", self.policy.display().to_string()),
-            ("versions added", list(&self.added_versions)),
-            ("versions changed", list(&self.changed_versions)),
-            ("versions removed", list(&self.removed_versions)),
+            ("added", versions(&self.added_versions)),
+            ("changed", versions(&self.changed_versions)),
+            ("removed", versions(&self.removed_versions)),
             ("in the committee of", versions(&self.member_of_versions)),
         ])
     }
@@ -310,8 +309,10 @@ fn adopt(which: &Which, session: &Session<'_>) -> Result<()> {
         old.version(version.version).is_ok_and(|before| before != version)
     });
     let removed_versions = numbers(old.versions(), &|version| new.version(version.version).is_err());
-    if !changed_versions.is_empty() || !removed_versions.is_empty() {
-        // Networks add versions; they do not rewrite those that stakes were made under.
+    let sat = !member_of(member.policy(), &member.public_key()).is_empty();
+    if sat && !(changed_versions.is_empty() && removed_versions.is_empty()) {
+        // Networks add versions; they do not rewrite those that stakes were made under. A key that sits in none of them
+        // has signed for none.
         session
             .out
             .confirm("versions that the policy has are changed or removed: adopt these parameters?")?;
