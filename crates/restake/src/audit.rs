@@ -101,7 +101,8 @@ pub(crate) fn check(ledger: &Ledger) -> Result<(), Imbalance> {
             sum.fractions += u128::from(settled.fraction);
             *nominal.entry(accumulator.service).or_default() += u128::from(position.nominal);
         }
-        let slashed = stake.providers.iter().any(|provider| registry.providers[*provider].slashed.is_some());
+        let mut keys = stake.providers.iter().map(|provider| &registry.providers[*provider].key);
+        let slashed = keys.any(|key| registry.slashed.contains_key(key));
         let active = stake.status == StakeStatus::Active;
         if (!active && nominal.values().any(|nominal| *nominal > 0)) || (active && slashed) {
             return Err(Imbalance::Ended { outpoint: stake.outpoint, status: stake.status });
@@ -304,7 +305,10 @@ mod tests {
     fn a_stake_that_lives_on_is_found() {
         let found = tampered(|ledger| ledger.stakes[0].status = StakeStatus::Spent);
         assert!(matches!(found, Imbalance::Ended { .. }), "{found}");
-        let found = tampered(|ledger| ledger.registry.providers[0].slashed = Some(Height::new(11)));
+        let found = tampered(|ledger| {
+            let key = ledger.registry.providers[0].key;
+            ledger.registry.slashed.insert(key, Height::new(11));
+        });
         assert!(matches!(found, Imbalance::Ended { .. }), "{found}");
     }
 

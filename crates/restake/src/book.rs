@@ -151,8 +151,7 @@ impl Book {
         let losses = self.ledger.losses(provider, height);
         let change = self.ledger.slashing(&losses)?;
         let pools = self.receipts.slashed(&self.ledger, &losses)?;
-        let provider = self.ledger.registry.intern(provider)?;
-        self.ledger.registry.providers[provider].slashed = Some(height);
+        self.ledger.registry.slashed.insert(*provider, height);
         self.ledger.make(change);
         self.receipts.replace(pools);
         Ok(())
@@ -220,19 +219,18 @@ impl Book {
 
     fn provider_view(&self, accumulator: u32) -> ProviderView<'_> {
         let accumulator = &self.ledger.registry.accumulators[accumulator];
-        let provider = &self.ledger.registry.providers[accumulator.provider];
+        let provider = self.ledger.registry.providers[accumulator.provider].key;
         ProviderView {
-            provider: provider.key,
+            provider,
             commission: accumulator.commission,
-            slashed: provider.slashed,
+            slashed: self.ledger.registry.slashed.get(&provider).copied(),
             rewards: &accumulator.rewards,
         }
     }
 
-    /// The providers that were slashed, and when.
+    /// The providers that were slashed, in the order of their keys, and when.
     pub fn slashed_providers(&self) -> impl Iterator<Item = (XOnlyPublicKey, Height)> {
-        let providers = self.ledger.registry.providers.iter();
-        providers.filter_map(|provider| Some((provider.key, provider.slashed?)))
+        self.ledger.registry.slashed.iter().map(|(provider, height)| (*provider, *height))
     }
 
     /// All stakes, in the order of their admission.

@@ -41,8 +41,6 @@ pub(crate) struct Service {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Provider {
     pub(crate) key: XOnlyPublicKey,
-    /// Slashed is slashed: once set, never unset.
-    pub(crate) slashed: Option<Height>,
     /// All stakes that can be slashed with its key, in the order of their admission.
     pub(crate) stakes: Vec<u32>,
 }
@@ -62,6 +60,9 @@ pub(crate) struct Registry {
     pub(crate) services: Table<Service>,
     pub(crate) providers: Table<Provider>,
     pub(crate) accumulators: Table<Accumulator>,
+    /// Slashed is slashed: once in, never out. By key, so that the order of slashings leaves no trace, also for providers
+    /// that were never seen otherwise.
+    pub(crate) slashed: BTreeMap<XOnlyPublicKey, Height>,
     service_ids: BTreeMap<ServiceId, u32>,
     provider_ids: BTreeMap<[u8; 32], u32>,
 }
@@ -81,8 +82,8 @@ impl Registry {
 
     /// Refuses a provider that was slashed.
     pub(crate) fn not_slashed(&self, key: &XOnlyPublicKey) -> Result<(), BookError> {
-        match self.provider(key).and_then(|provider| self.providers[provider].slashed) {
-            Some(height) => Err(BookError::SlashedProvider { provider: *key, height }),
+        match self.slashed.get(key) {
+            Some(height) => Err(BookError::SlashedProvider { provider: *key, height: *height }),
             None => Ok(()),
         }
     }
@@ -137,7 +138,7 @@ impl Registry {
         }
         let provider = id(self.providers.len())?;
         self.provider_ids.insert(key.serialize(), provider);
-        self.providers.push(Provider { key: *key, slashed: None, stakes: Vec::new() });
+        self.providers.push(Provider { key: *key, stakes: Vec::new() });
         Ok(provider)
     }
 }

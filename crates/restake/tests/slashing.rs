@@ -62,6 +62,27 @@ fn slashings_of_one_height_give_the_same_in_any_order() {
 }
 
 #[test]
+fn slashings_of_providers_never_seen_before_give_the_same_books_in_any_order() {
+    let slashed = |order: [u8; 3]| {
+        let mut story = three_stakes();
+        for n in order {
+            story.enter(slash(n));
+        }
+        // Who comes after them is counted alike as well.
+        story.enter(admit(4, 100_000, &[2]));
+        story.book
+    };
+    let forth = slashed([7, 1, 8]);
+    let keys = |book: &Book| book.slashed_providers().map(|(key, _)| key.serialize()).collect::<Vec<_>>();
+    assert!(keys(&forth).is_sorted() && keys(&forth).len() == 3);
+    for order in [[7, 8, 1], [1, 7, 8], [1, 8, 7], [8, 1, 7], [8, 7, 1]] {
+        let back = slashed(order);
+        assert!(forth == back, "{order:?}");
+        assert_eq!(keys(&forth), keys(&back), "{order:?}");
+    }
+}
+
+#[test]
 fn slashed_is_absorbing() {
     let mut story = three_stakes();
     story.enter(slash(1));
