@@ -3,7 +3,7 @@
 //! A pool counts what it owes (the value of its shares, and the exits that wait) and what it has (the stakes that still
 //! live, and cash: rewards, and what ended stakes have brought back). Both change by entries only. The value of a share
 //! never falls but by slashing; what goes missing otherwise, such as a stake that its staker withdrew, shows in the
-//! [`Backing`] and stops all minting until it is made good.
+//! [`Backing`] and stops all minting and all paying of exits until it is made good.
 
 mod data;
 mod error;
@@ -197,16 +197,21 @@ impl Pool {
     /// more than its shares would be worth now.
     ///
     /// An exit loses with the pool until it is paid, as a UTXO can be slashed until it is spent; whoever is mature and
-    /// waits does so at their own risk.
+    /// waits does so at their own risk. While something is missing nobody is paid: the first would be paid in full, and
+    /// the last would have nothing.
     ///
     /// # Errors
     ///
-    /// [`PoolError::UnknownExit`], [`PoolError::Unbonding`], [`PoolError::NotEnoughCash`].
+    /// [`PoolError::UnknownExit`], [`PoolError::Unbonding`], [`PoolError::Missing`], [`PoolError::NotEnoughCash`].
     pub fn finalise_exit(&mut self, id: ExitId, height: Height) -> Result<PaidExit, PoolError> {
         let Exit { shares, matures_at, quoted, claim, .. } =
             self.queue.get(id).ok_or(PoolError::UnknownExit(id))?.clone();
         if height < matures_at {
             return Err(PoolError::Unbonding { id, matures_at, height });
+        }
+        let backing = self.backing();
+        if backing.missing() != Amount::ZERO {
+            return Err(PoolError::Missing { backing });
         }
         // Losses are divided in whole satoshi, so a claim may be a satoshi above its shares' part.
         let worth = self.value_floor(shares).unwrap_or(claim);

@@ -165,6 +165,22 @@ fn a_stake_spent_elsewhere_is_missed_at_once_and_stops_minting_until_made_good()
 }
 
 #[test]
+fn who_took_the_coin_is_not_paid_for_it_again() {
+    let mut story = pooled();
+    // Alice has withdrawn stake 1 herself, and gives up the receipts for it.
+    story.enter(end(1, End::Spent)).enter(end(2, End::Unbonding));
+    let shares = view(&story, "p").balance(&holder("alice"));
+    story.enter(exit("p", "alice", shares)).at(300).enter(give_back(2, 100_000));
+    let refusal = story.refused(finalise("p", 0));
+    let backing = Backing { reserves: sat(100_000), issued: sat(200_000) };
+    assert_eq!(refusal, BookError::Pool { pool: pool("p"), error: PoolError::Missing { backing } });
+    story.enter(Event::MakeGood { pool: pool("p"), amount: sat(100_000) }).enter(finalise("p", 0));
+    let shares = view(&story, "p").balance(&holder("bob"));
+    story.enter(exit("p", "bob", shares)).at(400).enter(finalise("p", 1));
+    assert_eq!(view(&story, "p").flows().paid, 200_000);
+}
+
+#[test]
 fn a_pool_over_receipts_loses_with_the_pool_beneath_and_in_no_other_way() {
     let mut story = pooled();
     let limit = PartsPerMillion::percent(200).unwrap();

@@ -155,12 +155,37 @@ fn nothing_is_paid_that_is_not_there() {
     let id = exit_all(&mut pool, "ann", 1);
     let refusal = Err(PoolError::NotEnoughCash { due: sat(1_000), cash: sat(0) });
     assert_eq!(pool.finalise_exit(id, at(101)), refusal);
-    pool.end_stake(outpoint(0), sat(999)).unwrap();
-    let refusal = pool.finalise_exit(id, at(101)).unwrap_err();
-    assert_eq!(refusal.to_string(), "1000 sat are due and the pool has 999 sat in cash: end a stake first");
-    pool.make_good(sat(1)).unwrap();
+    let text = pool.finalise_exit(id, at(101)).unwrap_err().to_string();
+    assert_eq!(text, "1000 sat are due and the pool has 0 sat in cash: end a stake first");
+    pool.end_stake(outpoint(0), sat(1_000)).unwrap();
     assert_eq!(pool.finalise_exit(id, at(101)).unwrap().paid, sat(1_000));
     assert_eq!((pool.cash(), pool.backing().issued), (sat(0), sat(0)));
+}
+
+/// Ann has kept her coin: paid at par she would be paid twice, from Bob's and Carol's.
+#[test]
+fn an_exit_is_not_paid_while_the_pool_misses_something() {
+    let mut pool = three();
+    let id = exit_all(&mut pool, "ann", 1);
+    pool.end_stake(outpoint(0), sat(0)).unwrap();
+    let before = pool.clone();
+    let refusal = pool.finalise_exit(id, at(101)).unwrap_err();
+    assert_eq!(refusal, PoolError::Missing { backing: pool.backing() });
+    assert_eq!(
+        refusal.to_string(),
+        "the pool owes 3000 sat and has 2000 sat: no exit is paid before what is missing is made good"
+    );
+    assert_eq!(pool, before);
+    pool.make_good(sat(999)).unwrap();
+    assert!(pool.finalise_exit(id, at(101)).is_err(), "one satoshi is missing");
+    pool.make_good(sat(1)).unwrap();
+    assert_eq!(pool.finalise_exit(id, at(101)).unwrap().paid, sat(1_000));
+    // Whoever leaves last is paid like the first.
+    let (bob, carol) = (exit_all(&mut pool, "bob", 200), exit_all(&mut pool, "carol", 200));
+    pool.end_stake(outpoint(1), sat(1_000)).unwrap();
+    for id in [bob, carol] {
+        assert_eq!(pool.finalise_exit(id, at(300)).unwrap().paid, sat(1_000));
+    }
 }
 
 #[test]

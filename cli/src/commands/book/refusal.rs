@@ -54,7 +54,7 @@ pub(super) fn by_book(error: BookError) -> Error {
         BookError::Pool { error: PoolError::NotEnoughCash { .. }, .. } => {
             Some("tapstake book return OUTPOINT --amount AMOUNT records what came back of an ended stake")
         }
-        BookError::Pool { error: PoolError::Unbacked { .. }, .. } => {
+        BookError::Pool { error: PoolError::Unbacked { .. } | PoolError::Missing { .. }, .. } => {
             Some("tapstake book pool make-good POOL AMOUNT records cash for what is missing")
         }
         _ => None,
@@ -106,7 +106,7 @@ const fn pool(error: &PoolError) -> &'static str {
         PoolError::Shares(error) => shares(error),
         PoolError::Frozen => "frozen",
         PoolError::AlreadyMinted(_) => "minted-before",
-        PoolError::Unbacked { .. } => "backing",
+        PoolError::Unbacked { .. } | PoolError::Missing { .. } => "backing",
         PoolError::TooMuch { .. } => "amount",
         PoolError::NoHolders => "no-holders",
         PoolError::UnknownStake(_) => "unknown-stake",

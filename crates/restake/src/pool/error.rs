@@ -27,6 +27,15 @@ pub enum PoolError {
         /// What the mint would lead to.
         after: Backing,
     },
+    /// The pool has less than it owes: whoever is paid now is paid by those who are not.
+    #[error(
+        "the pool owes {} sat and has {} sat: no exit is paid before what is missing is made good",
+        backing.issued.to_sat(), backing.reserves.to_sat()
+    )]
+    Missing {
+        /// What the pool has against what it owes.
+        backing: Backing,
+    },
     /// More than all bitcoin.
     #[error("{} sat more is more than there is", amount.to_sat())]
     TooMuch {
