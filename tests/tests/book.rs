@@ -250,6 +250,14 @@ fn a_touched_journal_is_refused_with_the_number_of_its_line_and_the_index_is_mad
         assert_eq!(book(&user, "show")["entries"], 6);
         assert_eq!(book(&user, "audit")["index"]["state"], "current");
     }
+    let aside = user.data().join("aside");
+    fs::rename(&index, &aside).unwrap();
+    fs::create_dir(&index).unwrap();
+    for command in ["show", "audit"] {
+        assert_eq!(refused(&user, command, 1)["rule"], "index-access");
+    }
+    fs::remove_dir(&index).unwrap();
+    fs::rename(&aside, &index).unwrap();
     assert_eq!(fs::read_to_string(&journal).unwrap(), whole);
     let elsewhere = user.run(&["book", "show", "--network", "signet", "--book", journal.to_str().unwrap()]);
     assert_eq!(elsewhere.refused(1)["rule"], "network");

@@ -362,6 +362,10 @@ const STEPS: &[(&[&str], &str)] = &[
         ],
         "go on with a good copy of the journal only",
     ),
+    (
+        &["index-access"],
+        "see to the permissions of the book's folder and to its disk; do not remove the index",
+    ),
     (&["busy"], "wait for the other process"),
     // Answers.
     (&["confirmation"], "say yes, or give --yes"),

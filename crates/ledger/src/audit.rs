@@ -7,7 +7,7 @@ use serde::Serialize;
 use tapstake_params::Height;
 
 use crate::error::LedgerError;
-use crate::index::{self, EntryRow, Index, IndexState};
+use crate::index::{self, EntryRow, Found, Index, IndexState};
 use crate::journal::{Journal, Tip, TornLine};
 use crate::ledger::{Replayed, Witness, replay};
 use crate::line::Head;
@@ -44,13 +44,13 @@ pub struct AuditReport {
 pub fn audit(file: &Path, known: Option<(u64, Head)>) -> Result<AuditReport, LedgerError> {
     let journal = Journal::open(file)?;
     let path = Index::path_of(file);
-    let (index, mut state) = match Index::open(&path) {
-        Ok(index) => (Some(index), IndexState::Current),
-        Err(state) => (None, state),
+    let (index, seen, mut state) = match Index::open(&path)? {
+        Found::Usable(index, seen) => (Some(index), Some(seen), IndexState::Current),
+        Found::Unusable(state) => (None, None, state),
     };
-    let (index, seen) = (index.as_ref().map(|(index, _)| index), index.as_ref().map(|(_, seen)| *seen));
-    let database = |error| LedgerError::Index { file: path.clone(), error };
-    let mut queries = index.map(|index| Ok((index.entry_query()?, index.point_query()?))).transpose();
+    let database = |error| index::failed(&path, error);
+    let mut queries =
+        index.as_ref().map(|index| Ok((index.entry_query()?, index.point_query()?))).transpose();
     let queries = queries.as_mut().map_err(|error: &mut rusqlite::Error| {
         database(std::mem::replace(error, rusqlite::Error::InvalidQuery))
     })?;

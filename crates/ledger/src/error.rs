@@ -72,7 +72,7 @@ pub enum LedgerError {
         file: PathBuf,
     },
     /// A format of a newer program.
-    #[error("{} is a book of version {found}, this program reads version {supported}", file.display())]
+    #[error("{} is of version {found}, this program reads version {supported}", file.display())]
     NewerVersion {
         /// The file.
         file: PathBuf,
@@ -180,8 +180,8 @@ pub enum LedgerError {
         /// The number of the entry.
         counter: u64,
     },
-    /// The index cannot be read or written.
-    #[error("{}: {error}", file.display())]
+    /// The index cannot be read or written, and nothing proves that it is damaged.
+    #[error("{}: the index cannot be used: {error}", file.display())]
     Index {
         /// The index.
         file: PathBuf,

@@ -1,12 +1,13 @@
 //! The index: what can be found fast, and can be made anew from the journal at any time.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bitcoin::Amount;
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256t::Tag, sha256t_hash_newtype};
-use rusqlite::{Connection, OpenFlags, Row, Statement, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Statement, params};
 use serde::Serialize;
 use tapstake_params::Height;
 use tapstake_restake::{PartsPerMillion, PoolId};
@@ -16,8 +17,8 @@ use crate::journal::Tip;
 use crate::line::Head;
 use crate::series::Point;
 
-/// The format of the database: its `user_version`. Another one is made anew.
-const FORMAT: i64 = 1;
+/// The format of the database: its `user_version`. An older one is made anew.
+const FORMAT: u32 = 1;
 /// "tapb": which program's file it is, its `application_id`.
 const APPLICATION: i64 = 0x7461_7062;
 
@@ -86,6 +87,16 @@ pub(crate) struct EntryRow {
 pub(crate) struct Index {
     connection: Connection,
     file: PathBuf,
+    /// Where it is as long as it is made.
+    draft: Option<PathBuf>,
+}
+
+/// What lies beside a journal.
+pub(crate) enum Found {
+    /// An index, and where the journal ended that it has seen.
+    Usable(Index, Tip),
+    /// None, or one that is proven to be damaged or older.
+    Unusable(IndexState),
 }
 
 impl Index {
@@ -96,54 +107,57 @@ impl Index {
         journal.with_file_name(name)
     }
 
-    /// Opens an index, or says why it is of no use.
-    pub(crate) fn open(file: &Path) -> Result<(Self, Tip), IndexState> {
-        if !file.exists() {
-            return Err(IndexState::Missing);
+    /// Opens an index, or says why it is of no use. What may be as good as ever and cannot be read now is an error: it is the
+    /// only witness against a journal that was cut.
+    pub(crate) fn open(file: &Path) -> Result<Found, LedgerError> {
+        let io = |error| LedgerError::Io { file: file.to_owned(), error };
+        if !file.try_exists().map_err(io)? {
+            return Ok(Found::Unusable(IndexState::Missing));
         }
-        let damaged = |reason: String| IndexState::Damaged { reason };
-        let open = || {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(file, flags)?;
-            settings(&connection)?;
-            let pragma =
-                |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
-            let known = [pragma("application_id")?, pragma("user_version")?] == [APPLICATION, FORMAT];
+        let damaged = |reason: String| Ok(Found::Unusable(IndexState::Damaged { reason }));
+        let (connection, version) = match connect(file).and_then(|connection| {
+            let version = version_of(&connection)?;
+            Ok((connection, version))
+        }) {
+            Err(error) if is_damage(&error) => return damaged(error.to_string()),
+            other => other.map_err(|error| failed(file, error))?,
+        };
+        match version {
+            Some(FORMAT) => {}
+            Some(found) if found > FORMAT => {
+                let (file, supported) = (file.to_owned(), FORMAT);
+                return Err(LedgerError::NewerVersion { file, found, supported });
+            }
+            _ => return damaged("it is of another format".to_owned()),
+        }
+        let read = || {
             // SQLite would read zeros where the last page is cut off.
-            let whole = pragma("page_count")? * pragma("page_size")?;
+            let whole = pragma(&connection, "page_count")? * pragma(&connection, "page_size")?;
             let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
             let tip = connection.query_row("SELECT counter, head, length, seal FROM tip", [], tip_of)?;
             let last: Option<i64> =
                 connection.query_row("SELECT max(counter) FROM entry", [], |row| row.get(0))?;
-            Ok::<_, rusqlite::Error>((connection, known, whole, check, tip, last))
+            Ok::<_, rusqlite::Error>((whole, check, tip, last))
         };
-        let (connection, known, whole, check, (tip, seal), last) =
-            open().map_err(|error| damaged(error.to_string()))?;
-        let length = std::fs::metadata(file).map_err(|error| damaged(error.to_string()))?.len();
-        if !known {
-            return Err(damaged("it is of another format".to_owned()));
-        }
+        let (whole, check, (tip, seal), last) = match read() {
+            Err(error) if is_damage(&error) => return damaged(error.to_string()),
+            other => other.map_err(|error| failed(file, error))?,
+        };
+        let length = fs::metadata(file).map_err(io)?.len();
         if check != "ok" || i64::try_from(length).is_ok_and(|length| length < whole) {
-            return Err(damaged(format!("{length} of {whole} bytes, check: {check}")));
+            return damaged(format!("{length} of {whole} bytes, check: {check}"));
         }
         if seal != seal_of(&tip).to_vec() || last.unwrap_or(0).cast_unsigned() != tip.counter {
-            return Err(damaged("its tip is not what it says".to_owned()));
+            return damaged("its tip is not what it says".to_owned());
         }
-        Ok((Index { connection, file: file.to_owned() }, tip))
+        Ok(Found::Usable(Index { connection, file: file.to_owned(), draft: None }, tip))
     }
 
-    /// Makes an empty index in place of whatever was there, and begins to fill it: nothing is kept before [`Index::commit`].
+    /// Makes an empty index beside whatever is there, and begins to fill it: nothing is kept before [`Index::commit`], and what
+    /// was there stays until [`Index::publish`].
     pub(crate) fn create(file: &Path) -> Result<Self, LedgerError> {
-        for end in ["", "-journal", "-wal", "-shm"] {
-            let mut name = file.as_os_str().to_owned();
-            name.push(end);
-            match std::fs::remove_file(&name) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(LedgerError::Io { file: name.into(), error });
-                }
-                _ => {}
-            }
-        }
+        let draft = with_end(file, ".new");
+        remove(&draft, &["", "-journal", "-wal", "-shm"])?;
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -151,17 +165,39 @@ impl Index {
             use std::os::unix::fs::OpenOptionsExt;
             options.mode(0o600);
         }
-        options.open(file).map_err(|error| LedgerError::Io { file: file.to_owned(), error })?;
+        options.open(&draft).map_err(|error| LedgerError::Io { file: draft.clone(), error })?;
         let create = || {
-            let connection = Connection::open(file)?;
-            settings(&connection)?;
+            let connection = connect(&draft)?;
             connection.execute_batch(&format!(
                 "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
             ))?;
             Ok(connection)
         };
-        let connection = create().map_err(|error| LedgerError::Index { file: file.to_owned(), error })?;
-        Ok(Index { connection, file: file.to_owned() })
+        let connection = create().map_err(|error| failed(&draft, error))?;
+        Ok(Index { connection, file: file.to_owned(), draft: Some(draft) })
+    }
+
+    /// Puts an index that was made anew and committed in the place of the old one.
+    pub(crate) fn publish(&mut self) -> Result<(), LedgerError> {
+        let Some(draft) = self.draft.take() else { return Ok(()) };
+        // SQLite names its own journal after the file that it has opened, so a renamed file is opened again.
+        let closed = Connection::open_in_memory().map_err(|error| failed(&self.file, error))?;
+        drop(std::mem::replace(&mut self.connection, closed));
+        // The old one's would be played into the new one.
+        remove(&self.file, &["-journal", "-wal", "-shm"])?;
+        fs::rename(&draft, &self.file).map_err(|error| LedgerError::Io { file: self.file.clone(), error })?;
+        self.connection = connect(&self.file).map_err(|error| failed(&self.file, error))?;
+        Ok(())
+    }
+
+    /// Throws away an index that was not published.
+    pub(crate) fn discard(self) {
+        let Index { connection, draft, .. } = self;
+        drop(connection);
+        if let Some(draft) = draft {
+            // What stays is removed before the next one is made.
+            let _ = remove(&draft, &["", "-journal"]);
+        }
     }
 
     pub(crate) fn file(&self) -> &Path {
@@ -253,14 +289,72 @@ impl Index {
     }
 
     pub(crate) fn error(&self, error: rusqlite::Error) -> LedgerError {
-        LedgerError::Index { file: self.file.clone(), error }
+        failed(&self.file, error)
     }
 }
 
-fn settings(connection: &Connection) -> Result<(), rusqlite::Error> {
+/// What a failure of SQLite means.
+pub(crate) fn failed(file: &Path, error: rusqlite::Error) -> LedgerError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            LedgerError::Busy { file: file.to_owned() }
+        }
+        _ => LedgerError::Index { file: file.to_owned(), error },
+    }
+}
+
+/// Whether a failure proves that the file is no index, or no longer: nothing that a lock, a permission or a disk may cause.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) => {
+            matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+                // The statements are right for the format: a table or a column is missing.
+                || failure.extended_code == rusqlite::ffi::SQLITE_ERROR
+        }
+        rusqlite::Error::QueryReturnedNoRows
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..) => true,
+        _ => false,
+    }
+}
+
+fn connect(file: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    connection
-        .execute_batch("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;")
+    connection.execute_batch(
+        "PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;",
+    )?;
+    Ok(connection)
+}
+
+fn pragma(connection: &Connection, name: &str) -> Result<i64, rusqlite::Error> {
+    connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+}
+
+/// The version of a database, if it is one of this program's.
+fn version_of(connection: &Connection) -> Result<Option<u32>, rusqlite::Error> {
+    let version = pragma(connection, "user_version")?;
+    let own = pragma(connection, "application_id")? == APPLICATION;
+    Ok(u32::try_from(version).ok().filter(|_| own))
+}
+
+fn with_end(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// Removes a file of SQLite, or what belongs to it, as far as it is there.
+fn remove(file: &Path, ends: &[&str]) -> Result<(), LedgerError> {
+    for file in ends.iter().map(|end| with_end(file, end)) {
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(LedgerError::Io { file, error }),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn seal_of(tip: &Tip) -> [u8; 32] {

@@ -8,7 +8,7 @@ use tapstake_params::Height;
 use tapstake_restake::{Book, Entry, Event, PoolId};
 
 use crate::error::{Damage, LedgerError};
-use crate::index::{Index, IndexState};
+use crate::index::{self, Found, Index, IndexState};
 use crate::journal::{Journal, Tip, TornLine, line_of};
 use crate::line::{self, Head, MAX_LINE};
 use crate::series::{Point, Series};
@@ -133,10 +133,12 @@ impl Ledger {
         Journal::create(file, network)?;
         let journal = Journal::open(file)?;
         // What lies there without a journal is nobody's.
-        Ledger::with_new_index(journal, &Index::path_of(file), IndexState::Current)
+        Ledger::with_new_index(journal, &Index::path_of(file), IndexState::Current, None)
     }
 
-    /// Opens a book: reads its journal, checks every line and makes every entry. The index is brought up to it, or made anew.
+    /// Opens a book: reads its journal, checks every line and makes every entry. The index is brought up to it, or made anew
+    /// if it is missing, older or proven to be damaged. One that cannot be read for another reason is left as it is: it may
+    /// know of entries that the journal has lost.
     ///
     /// # Errors
     ///
@@ -146,16 +148,18 @@ impl Ledger {
     pub fn open(file: &Path) -> Result<Self, LedgerError> {
         let journal = Journal::open(file)?;
         let path = Index::path_of(file);
-        match Index::open(&path) {
-            Ok((index, seen)) => match Ledger::with_index(&journal, &index, seen) {
-                Ok((replayed, state)) => Ok(Ledger::new(journal, replayed, index, state)),
-                Err(LedgerError::Index { error, .. }) => {
-                    drop(index);
-                    Ledger::with_new_index(journal, &path, IndexState::Damaged { reason: error.to_string() })
-                }
-                Err(error) => Err(error),
-            },
-            Err(state) => Ledger::with_new_index(journal, &path, state),
+        let (index, seen) = match Index::open(&path)? {
+            Found::Usable(index, seen) => (index, seen),
+            Found::Unusable(state) => return Ledger::with_new_index(journal, &path, state, None),
+        };
+        match Ledger::with_index(&journal, &index, seen) {
+            Ok((replayed, state)) => Ok(Ledger::new(journal, replayed, index, state)),
+            Err(LedgerError::Index { error, .. }) if index::is_damage(&error) => {
+                drop(index);
+                let state = IndexState::Damaged { reason: error.to_string() };
+                Ledger::with_new_index(journal, &path, state, Some(seen))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -194,16 +198,43 @@ impl Ledger {
         Ok((replayed, IndexState::Behind { entries }))
     }
 
-    fn with_new_index(journal: Journal, path: &Path, state: IndexState) -> Result<Self, LedgerError> {
-        let index = Index::create(path)?;
-        let replayed = replay(&journal, |step| {
-            index.add(step.tip.counter, step.height, step.kind, step.start, step.points)
-        })?;
-        // An index that is kept vouches that a torn line was never acknowledged, which nobody knows here.
-        if replayed.torn.is_none() {
-            index.commit(&replayed.tip)?;
+    /// Makes the index anew. What the old one has seen, if that is known, still holds.
+    fn with_new_index(
+        journal: Journal,
+        path: &Path,
+        state: IndexState,
+        seen: Option<Tip>,
+    ) -> Result<Self, LedgerError> {
+        let witness = seen.map(Witness::new);
+        let mut index = Index::create(path)?;
+        let filled = || {
+            let pass = |tip: &Tip| witness.as_ref().map_or(Ok(()), |witness| witness.pass(&journal, tip));
+            pass(&journal.first())?;
+            let replayed = replay(&journal, |step| {
+                pass(&step.tip)?;
+                index.add(step.tip.counter, step.height, step.kind, step.start, step.points)
+            })?;
+            if let Some(witness) = &witness {
+                witness.end(&journal, &replayed.tip)?;
+            }
+            // An index that is kept vouches that a torn line was never acknowledged, which nobody knows here.
+            if replayed.torn.is_none() {
+                index.commit(&replayed.tip)?;
+            }
+            Ok(replayed)
+        };
+        match filled() {
+            Ok(replayed) => {
+                if replayed.torn.is_none() {
+                    index.publish()?;
+                }
+                Ok(Ledger::new(journal, replayed, index, state))
+            }
+            Err(error) => {
+                index.discard();
+                Err(error)
+            }
         }
-        Ok(Ledger::new(journal, replayed, index, state))
     }
 
     /// Makes an entry: when this returns, it is on the disk, and no kill takes it back.
@@ -319,6 +350,7 @@ impl Ledger {
             self.journal.cut(&self.tip)?;
             if !self.indexed {
                 self.index.commit(&self.tip)?;
+                self.index.publish()?;
                 self.indexed = true;
             }
         }

@@ -293,6 +293,71 @@ fn an_index_that_is_gone_emptied_cut_or_garbage_is_made_anew_and_nothing_else_ch
     assert_eq!(fs::read(book.file()).unwrap(), journal);
 }
 
+/// Opening and an audit refuse alike.
+fn assert_refused(book: &Book, expected: fn(&LedgerError) -> bool) {
+    for error in [book.open().unwrap_err(), audit(&book.file(), None).unwrap_err()] {
+        assert!(expected(&error), "{error}");
+    }
+}
+
+#[test]
+fn an_index_that_is_locked_or_unreadable_is_left_as_the_witness_that_it_is() {
+    let book = Book::new();
+    book.write(&book.lines()[..15]);
+    let lock = rusqlite::Connection::open(book.index()).unwrap();
+    lock.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    assert_refused(&book, |error| matches!(error, LedgerError::Busy { .. }));
+    drop(lock);
+
+    let aside = book.folder.path().join("aside");
+    fs::rename(book.index(), &aside).unwrap();
+    fs::create_dir(book.index()).unwrap();
+    assert_refused(&book, |error| matches!(error, LedgerError::Index { .. }));
+    fs::remove_dir(book.index()).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(book.index(), book.index()).unwrap();
+        assert_refused(&book, |error| matches!(error, LedgerError::Io { .. }));
+        fs::remove_file(book.index()).unwrap();
+    }
+    fs::rename(aside, book.index()).unwrap();
+    assert_refused(&book, |error| matches!(error, LedgerError::Shortened { known: ENTRIES, .. }));
+
+    let change = "PRAGMA user_version = 2";
+    rusqlite::Connection::open(book.index()).unwrap().execute_batch(change).unwrap();
+    assert_refused(&book, |error| matches!(error, LedgerError::NewerVersion { found: 2, .. }));
+}
+
+#[test]
+fn an_index_of_an_older_format_without_its_tables_or_with_another_seal_is_made_anew() {
+    for change in
+        ["PRAGMA user_version = 0", "DROP TABLE tip", "DELETE FROM tip", "UPDATE tip SET length = length - 1"]
+    {
+        let book = Book::new();
+        rusqlite::Connection::open(book.index()).unwrap().execute_batch(change).unwrap();
+        assert!(matches!(book.open().unwrap().index_state(), IndexState::Damaged { .. }), "{change}");
+        check_index(&book);
+    }
+}
+
+#[test]
+fn a_damaged_index_stays_until_the_journal_was_replayed() {
+    let book = Book::new();
+    let damaged = vec![0x5a; 4096];
+    fs::write(book.index(), &damaged).unwrap();
+    let mut lines = book.lines();
+    lines.swap(10, 11);
+    book.write(&lines);
+    assert_eq!(refused_line(&book), 11);
+    assert_eq!(fs::read(book.index()).unwrap(), damaged);
+    assert_eq!(fs::read_dir(book.folder.path()).unwrap().count(), 2, "nothing else is left");
+    lines.swap(10, 11);
+    book.write(&lines);
+    assert!(matches!(book.open().unwrap().index_state(), IndexState::Damaged { .. }));
+    check_index(&book);
+    assert_eq!(fs::read_dir(book.folder.path()).unwrap().count(), 2, "nothing else is left");
+}
+
 #[test]
 fn an_index_that_is_behind_catches_up() {
     let book = Book::new();

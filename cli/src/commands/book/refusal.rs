@@ -36,6 +36,7 @@ fn by_ledger(error: LedgerError) -> Error {
         LedgerError::IndexDiffers { .. } => {
             ("index", Some("remove the index file: the next command makes it anew from the journal"), true)
         }
+        LedgerError::Index { .. } => ("index-access", None, false),
         _ => return Error::from(error),
     };
     let refusal = if verification { Error::verification(rule, error) } else { Error::rule(rule, error) };
