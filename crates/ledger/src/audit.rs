@@ -7,10 +7,11 @@ use serde::Serialize;
 use tapstake_params::Height;
 
 use crate::error::LedgerError;
-use crate::index::{self, EntryRow, Found, Index, IndexState};
+use crate::index::{Found, Index, IndexState};
 use crate::journal::{Journal, Tip, TornLine};
 use crate::ledger::{Replayed, Witness, replay};
 use crate::line::Head;
+use crate::rows::Queries;
 
 /// What an audit has found in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,52 +49,26 @@ pub fn audit(file: &Path, known: Option<(u64, Head)>) -> Result<AuditReport, Led
         Found::Usable(index, seen) => (Some(index), Some(seen), IndexState::Current),
         Found::Unusable(state) => (None, None, state),
     };
-    let database = |error| index::failed(&path, error);
-    let mut queries =
-        index.as_ref().map(|index| Ok((index.entry_query()?, index.point_query()?))).transpose();
-    let queries = queries.as_mut().map_err(|error: &mut rusqlite::Error| {
-        database(std::mem::replace(error, rusqlite::Error::InvalidQuery))
-    })?;
-    let mut rows = match queries {
-        Some((entries, points)) => {
-            Some((entries.query([]).map_err(database)?, points.query([None::<&str>]).map_err(database)?))
-        }
-        None => None,
-    };
+    let mut queries = index.as_ref().map(Queries::new).transpose()?;
+    let mut rows = queries.as_mut().map(Queries::rows).transpose()?;
     let witness = seen.map(Witness::new);
     let mut kept = Kept::new(known);
     let pass = |tip: &Tip| witness.as_ref().map_or(Ok(()), |witness| witness.pass(&journal, tip));
     pass(&journal.first())?;
     kept.pass(&journal.first());
-    let differs = |what, counter| LedgerError::IndexDiffers { file: path.clone(), what, counter };
     let Replayed { book, tip, torn, .. } = replay(&journal, |step| {
         pass(&step.tip)?;
         kept.pass(&step.tip);
-        let counter = step.tip.counter;
-        let (Some((entries, points)), true) = (&mut rows, seen.is_some_and(|seen| counter <= seen.counter))
-        else {
-            return Ok(());
-        };
-        let row = entries.next().map_err(database)?.map(index::entry_of).transpose().map_err(database)?;
-        let (kind, height, start) = (step.kind.to_owned(), step.height, step.start);
-        if row != Some(EntryRow { counter, height, kind, start }) {
-            return Err(differs("the row", counter));
+        match &mut rows {
+            Some(rows) if seen.is_some_and(|seen| step.tip.counter <= seen.counter) => rows.compare(&step),
+            _ => Ok(()),
         }
-        for point in step.points {
-            let row = points.next().map_err(database)?.map(index::point_of).transpose().map_err(database)?;
-            if row.as_ref() != Some(point) {
-                return Err(differs("a pool's worth", counter));
-            }
-        }
-        Ok(())
     })?;
     if let Some(witness) = witness {
         witness.end(&journal, &tip)?;
     }
-    if let Some((entries, points)) = &mut rows
-        && (entries.next().map_err(database)?.is_some() || points.next().map_err(database)?.is_some())
-    {
-        return Err(differs("a row too many", tip.counter));
+    if let (Some(rows), Some(seen)) = (rows, seen) {
+        rows.end(seen.counter)?;
     }
     if let Some(entries @ 1..) = seen.map(|seen| tip.counter - seen.counter) {
         state = IndexState::Behind { entries };

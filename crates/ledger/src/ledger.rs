@@ -11,6 +11,7 @@ use crate::error::{Damage, LedgerError};
 use crate::index::{self, Found, Index, IndexState};
 use crate::journal::{Journal, Tip, TornLine, line_of};
 use crate::line::{self, Head, MAX_LINE};
+use crate::rows::Queries;
 use crate::series::{Point, Series};
 
 /// The books of one operator, open for one process.
@@ -144,7 +145,8 @@ impl Ledger {
     ///
     /// [`LedgerError::Damaged`], [`LedgerError::Shortened`] and [`LedgerError::Rewritten`] with the number of the line;
     /// [`LedgerError::Missing`], [`LedgerError::NoBook`], [`LedgerError::NewerVersion`], [`LedgerError::Busy`],
-    /// [`LedgerError::Io`], [`LedgerError::Index`].
+    /// [`LedgerError::Io`], [`LedgerError::Index`], and [`LedgerError::IndexDiffers`] if a row of the index is not what the
+    /// journal makes.
     pub fn open(file: &Path) -> Result<Self, LedgerError> {
         let journal = Journal::open(file)?;
         let path = Index::path_of(file);
@@ -177,11 +179,17 @@ impl Ledger {
     ) -> Result<(Replayed, IndexState), LedgerError> {
         let witness = Witness::new(seen);
         witness.pass(journal, &journal.first())?;
+        let mut queries = Queries::new(index)?;
+        let mut rows = Some(queries.rows()?);
         let mut begun = false;
         let replayed = replay(journal, |step| {
             witness.pass(journal, &step.tip)?;
             if step.tip.counter <= seen.counter {
-                return Ok(());
+                return rows.as_mut().map_or(Ok(()), |rows| rows.compare(&step));
+            }
+            // All rows are compared before the first is added.
+            if let Some(rows) = rows.take() {
+                rows.end(seen.counter)?;
             }
             if !begun {
                 index.begin()?;
@@ -190,6 +198,9 @@ impl Ledger {
             index.add(step.tip.counter, step.height, step.kind, step.start, step.points)
         })?;
         witness.end(journal, &replayed.tip)?;
+        if let Some(rows) = rows.take() {
+            rows.end(seen.counter)?;
+        }
         if !begun {
             return Ok((replayed, IndexState::Current));
         }
@@ -398,7 +409,7 @@ impl Ledger {
             let text = self.journal.line_at(row.start)?;
             let differs = |_| self.differs("the place", row.counter);
             let Entry { height, event } = line::parse(&text, row.counter).map_err(differs)?;
-            Ok(Record { counter: row.counter, height, kind: row.kind, event })
+            Ok(Record { counter: row.counter, height, kind: line::kind(&text).to_owned(), event })
         });
         read.collect()
     }

@@ -15,7 +15,7 @@
 //!
 //! Beside the journal is an **index** in SQLite: where each entry stands, what each pool was worth at each height, and how far
 //! the journal went. It can be made anew from the journal at any time, and is where it is missing, older or damaged. It is no
-//! truth, but a witness: a journal that has less than the index saw, or something else, is refused.
+//! truth, but a witness: a journal that has less than the index saw, or something else, is refused; so is an index of which a row is not what the journal makes.
 //!
 //! What none of this shows is a change by somebody who can write both files and computes the hashes anew. Keep a copy of
 //! the last hash elsewhere, and give it to [`audit()`].
@@ -47,6 +47,7 @@ mod index;
 mod journal;
 mod ledger;
 mod line;
+mod rows;
 mod series;
 
 pub use audit::{AuditReport, audit};

@@ -202,7 +202,7 @@ fn a_journal_written_anew_is_not_the_one_that_the_index_has_seen() {
     let error = book.open().unwrap_err();
     assert!(matches!(error, LedgerError::Rewritten { line: 21, .. }), "{error}");
     let error = audit(&book.file(), None).unwrap_err();
-    assert!(matches!(error, LedgerError::IndexDiffers { counter: 1, .. }), "{error}");
+    assert!(matches!(error, LedgerError::Rewritten { line: 21, .. }), "{error}");
 }
 
 #[test]
@@ -367,6 +367,11 @@ fn an_index_that_is_behind_catches_up() {
         ledger.append(Entry { height: Height::new(300), event: entries()[5].event.clone() }).unwrap();
     }
     drop(ledger);
+    fs::write(book.index(), &old).unwrap();
+    let change = "INSERT INTO point SELECT 21, pool, height, nav, 1, queued, reserves FROM point";
+    rusqlite::Connection::open(book.index()).unwrap().execute_batch(change).unwrap();
+    let forged = book.open().unwrap_err();
+    assert!(matches!(forged, LedgerError::IndexDiffers { counter: ENTRIES, .. }), "{forged}");
     fs::write(book.index(), old).unwrap();
     assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Behind { entries: 3 });
     assert_eq!(book.open().unwrap().index_state(), &IndexState::Behind { entries: 3 });
@@ -374,7 +379,7 @@ fn an_index_that_is_behind_catches_up() {
 }
 
 #[test]
-fn a_row_of_the_index_that_the_journal_does_not_make_is_found_by_the_audit() {
+fn a_row_of_the_index_that_the_journal_does_not_make_is_refused_by_opening_and_by_the_audit() {
     for (change, what) in [
         ("UPDATE entry SET kind = 'claim' WHERE counter = 7", "the row"),
         ("UPDATE entry SET start = start + 1 WHERE counter = 7", "the row"),
@@ -385,11 +390,27 @@ fn a_row_of_the_index_that_the_journal_does_not_make_is_found_by_the_audit() {
     ] {
         let book = Book::new();
         rusqlite::Connection::open(book.index()).unwrap().execute_batch(change).unwrap();
-        match audit(&book.file(), None).unwrap_err() {
-            LedgerError::IndexDiffers { what: found, .. } => assert_eq!(found, what, "{change}"),
-            other => panic!("{change}: {other}"),
+        let before = fs::read(book.index()).unwrap();
+        for error in [book.open().unwrap_err(), audit(&book.file(), None).unwrap_err()] {
+            match error {
+                LedgerError::IndexDiffers { what: found, .. } => assert_eq!(found, what, "{change}"),
+                other => panic!("{change}: {other}"),
+            }
         }
+        assert_eq!(fs::read(book.index()).unwrap(), before);
+        fs::remove_file(book.index()).unwrap();
+        assert_eq!(book.open().unwrap().index_state(), &IndexState::Missing);
+        check_index(&book);
     }
+}
+
+#[test]
+fn the_kind_of_an_entry_is_that_of_its_line_even_if_its_row_is_changed_under_an_open_book() {
+    let book = Book::new();
+    let ledger = book.open().unwrap();
+    let change = "UPDATE entry SET kind = 'claim' WHERE counter = 20";
+    rusqlite::Connection::open(book.index()).unwrap().execute_batch(change).unwrap();
+    assert_eq!(ledger.last(1, None, Height::GENESIS).unwrap()[0].kind, "reward");
 }
 
 #[test]
