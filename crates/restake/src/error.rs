@@ -194,6 +194,20 @@ pub enum BookError {
     /// A reward of nothing.
     #[error("a reward of nothing")]
     EmptyReward,
+    /// More than what one sat earns can be counted in. While nothing is staked, that is for one sat.
+    #[error(
+        "a reward of {amount} with {held} held before is more than the {most} that {staked} sat can still earn"
+    )]
+    RewardTooLarge {
+        /// The reward, in base units.
+        amount: u128,
+        /// What was held before, in base units.
+        held: u128,
+        /// What both together may be at most, in base units.
+        most: u128,
+        /// What would earn it, in satoshi.
+        staked: u64,
+    },
     /// Nothing to pay.
     #[error("nothing is owed to {0}")]
     NothingOwed(Account),

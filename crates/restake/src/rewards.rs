@@ -3,7 +3,7 @@
 //! A reward is spread over every stake behind a provider by raising one number, the cumulative reward per sat, so its cost
 //! does not depend on how many stakes there are. The number counts in 1e-18 base units. What does not divide is carried to the
 //! next reward, what a position has of a base unit it keeps as a fraction, and what arrives while there is no stake is held for
-//! the next reward: nothing is lost, and for every service and provider
+//! the next reward, as far as one sat could earn it: nothing is lost, and for every service and provider
 //!
 //! ```text
 //! put in = paid + claimable + fractions + carry + held + commission (owed and paid)
@@ -67,9 +67,12 @@ impl Rewards {
 
     /// With `amount` more, of which the provider takes its commission first, rounded down.
     pub(crate) fn with(self, amount: u128, commission: PartsPerMillion) -> Result<Rewards, BookError> {
+        // What is held must fit whatever stake comes next, or no reward would ever be taken again.
+        let (held, staked) = (self.held, self.staked.max(1));
+        let most = ((u128::MAX - self.per_sat) / REWARD_SCALE).saturating_mul(staked.into());
+        let spread = held.checked_add(amount).filter(|spread| *spread <= most);
+        let spread = spread.ok_or(BookError::RewardTooLarge { amount, held, most, staked })?;
         let put_in = self.put_in.checked_add(amount).ok_or(BookError::Overflow("the sum of all rewards"))?;
-        // All of these are parts of what was put in.
-        let spread = self.held + amount;
         if self.staked == 0 {
             return Ok(Rewards { put_in, held: spread, ..self });
         }

@@ -200,11 +200,37 @@ fn rewards_of_18_decimals_fit_and_what_exceeds_the_accumulator_is_refused() {
     story.enter(reward("a", 1, "ua", great));
     assert_eq!(story.claimable(1, "a") + story.claimable(2, "a"), great - 1);
     story.enter(claim(1, "a"));
-    let error = story.refused(reward("a", 1, "ua", u128::MAX));
-    assert_eq!(error, BookError::Overflow("the sum of all rewards"));
-    let error = story.refused(reward("a", 1, "ua", u128::MAX / 2));
-    assert_eq!(error, BookError::Overflow("the reward per sat"));
+    let most = (u128::MAX - story.rewards("a", 1).per_sat) / REWARD_SCALE * 150_000;
+    for amount in [most + 1, u128::MAX / 2, u128::MAX] {
+        let error = story.refused(reward("a", 1, "ua", amount));
+        assert_eq!(error, BookError::RewardTooLarge { amount, held: 0, most, staked: 150_000 });
+    }
+    story.clone().enter(reward("a", 1, "ua", most));
     assert_eq!(story.refused(reward("a", 1, "ua", 0)), BookError::EmptyReward);
+}
+
+#[test]
+fn no_reward_is_held_that_would_stop_those_after_it() {
+    let mut story = Story::new();
+    story.enter(opt_in("a", 3, 1_000_000));
+    // What one sat can earn in all.
+    let most = u128::MAX / REWARD_SCALE;
+    for provider in [1, 3] {
+        for amount in [most + 1, u128::MAX] {
+            let error = story.refused(reward("a", provider, "ua", amount));
+            assert_eq!(error, BookError::RewardTooLarge { amount, held: 0, most, staked: 1 });
+        }
+        story.enter(reward("a", provider, "ua", most - 7)).enter(reward("a", provider, "ua", 7));
+        let error = story.refused(reward("a", provider, "ua", 1));
+        assert_eq!(error, BookError::RewardTooLarge { amount: 1, held: most, most, staked: 1 });
+    }
+    // Two sat are enough to take it, and what comes after.
+    story.enter(admit(1, 50_000, &[1, 3])).enter(exclusive(1, "a", &[(1, 2), (3, 2)]));
+    for provider in [1, 3] {
+        story.enter(reward("a", provider, "ua", 1)).enter(reward("a", provider, "ua", most / 2));
+        assert_eq!(story.rewards("a", provider).held, 0);
+    }
+    assert_eq!(story.claimable(1, "a"), most + 1 + most / 2);
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn rule(error: &BookError) -> &'static str {
         BookError::Pool { error, .. } => pool(error),
         BookError::Lrt { error, .. } => lrt(error),
         BookError::Risk { .. } => "risk",
-        BookError::Overflow(_) => "overflow",
+        BookError::Overflow(_) | BookError::RewardTooLarge { .. } => "overflow",
         _ => "book",
     }
 }
