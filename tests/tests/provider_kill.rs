@@ -139,7 +139,7 @@ fn a_provider_killed_at_random_points_never_signs_two_blocks_at_one_height() {
             assert_eq!(refused["rule"], "double-vote", "{refused}");
         }
     }
-    let markers = provider.user.path(".local/state/tapstake/regtest");
+    let markers = provider.user.path(".local/state/tapstake");
     provider.run(&["vote", "--height", "9999", "--block-hash", &hash(1)]).ok();
     assert_eq!(
         std::fs::read_dir(markers).unwrap().count(),
