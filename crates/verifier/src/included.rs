@@ -1,3 +1,4 @@
+use alloc::vec::Vec;
 use core::fmt;
 
 use bitcoin::{Amount, BlockHash, Network, OutPoint};
@@ -32,6 +33,7 @@ pub fn active(inclusion: Height, tip: Height, staking_time: Timelock, unbonding_
 pub struct IncludedStake {
     pub(crate) network: Network,
     pub(crate) outpoint: OutPoint,
+    pub(crate) spends: Vec<OutPoint>,
     pub(crate) value: Amount,
     pub(crate) terms: StakeTerms,
     pub(crate) registration: Registration,
@@ -80,6 +82,12 @@ impl IncludedStake {
     /// a txid is not enough.
     pub const fn outpoint(&self) -> OutPoint {
         self.outpoint
+    }
+
+    /// The outputs that the staking transaction spends, in the order of its inputs. For an expansion, the stake that it
+    /// ends is the first.
+    pub fn spends(&self) -> &[OutPoint] {
+        &self.spends
     }
 
     /// The value of the staking output.

@@ -106,6 +106,7 @@ fn judge<C: Verification>(
     Ok(IncludedStake {
         network: proof.network,
         outpoint: OutPoint { txid, vout: proof.vout },
+        spends: proof.inclusion.tx.input.iter().map(|input| input.previous_output).collect(),
         value: checked.value,
         terms: checked.terms,
         registration: proof.claim.registration,

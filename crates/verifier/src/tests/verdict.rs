@@ -1,9 +1,10 @@
 //! What a verdict says, and what of the chain it depends on.
 
 use alloc::string::ToString;
+use alloc::vec;
 
 use bitcoin::hashes::Hash;
-use bitcoin::{Amount, CompactTarget, Network, OutPoint, TxMerkleNode};
+use bitcoin::{Amount, CompactTarget, Network, OutPoint, TxMerkleNode, Txid};
 use tapstake_params::{Height, Schedule, local};
 
 use super::fixture::*;
@@ -31,6 +32,16 @@ fn the_verdict_has_outpoint_terms_heights_and_confirmations() {
         included.to_string(),
         "included at height 20, not reported spent as of tip 30, valid until height 110"
     );
+}
+
+#[test]
+fn the_verdict_has_what_the_staking_transaction_spends_in_the_order_of_its_inputs() {
+    let mut stake = staking_tx();
+    let [second, third] = [tx(90, vec![]), tx(80, vec![])].map(|other| other.input[0].clone());
+    stake.input.extend([second, third]);
+    let included = World::with_stake(stake).verify().unwrap();
+    let outpoint = |seed: u32| OutPoint::new(Txid::hash(&seed.to_le_bytes()), seed);
+    assert_eq!(included.spends(), [outpoint(1), outpoint(90), outpoint(80)]);
 }
 
 #[test]
@@ -63,7 +74,7 @@ fn a_reorganisation_takes_the_proof_with_it() {
     let mut world = World::honest();
     assert!(world.verify().is_ok());
     let mut last = world.headers[HEIGHT as usize - 1];
-    let mut branch = alloc::vec![];
+    let mut branch = vec![];
     for _ in 0..ABOVE + 2 {
         last = next_header(&last, TxMerkleNode::from_byte_array([8; 32]));
         branch.push(last);
@@ -94,8 +105,7 @@ fn a_block_below_the_anchor_is_not_known() {
     let mut world = World::honest();
     let above = &world.headers[HEIGHT as usize + 1..];
     let work = world.chain.total_work();
-    let anchor =
-        Anchor::new(Network::Regtest, Height::new(HEIGHT + 1), above[0], work, alloc::vec![]).unwrap();
+    let anchor = Anchor::new(Network::Regtest, Height::new(HEIGHT + 1), above[0], work, vec![]).unwrap();
     world.chain = HeaderChain::new(anchor, 6);
     world.chain.extend(&above[1..]).unwrap();
     assert!(matches!(world.verify(), Err(VerifyError::NotInChain { found: None, .. })));
