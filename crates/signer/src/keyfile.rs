@@ -21,9 +21,8 @@ use std::time::{Duration, Instant};
 
 use age::{DecryptError, Decryptor, Encryptor, scrypt};
 use bitcoin::hex::DisplayHex;
+use tapstake_durable as durable;
 use zeroize::Zeroizing;
-
-use crate::durable;
 
 pub use error::KeyFileError;
 pub use secret::{Passphrase, SecretBytes, SecretError};

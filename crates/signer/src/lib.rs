@@ -14,6 +14,5 @@
 #![forbid(unsafe_code)]
 
 pub mod covenant;
-mod durable;
 pub mod keyfile;
 pub mod provider;

@@ -53,9 +53,9 @@ use std::path::{Path, PathBuf};
 
 use bitcoin::secp256k1::{All, Secp256k1, XOnlyPublicKey};
 use tapstake_crypto::eots::{self, Commitment, CommitmentTree, PublicRandomness, SignedCommitment, Vote};
+use tapstake_durable as durable;
 use tapstake_verifier::equivocation::{self, CommittedRandomness, SignedVote};
 
-use crate::durable;
 use crate::keyfile::{self, KeyUse, Passphrase};
 use entry::{Entry, Tip};
 use keys::Keys;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bitcoin::secp256k1::{All, Secp256k1};
 use bitcoin::{OutPoint, XOnlyPublicKey};
+use tapstake_durable as durable;
 use tapstake_params::{Height, Schedule};
 use tapstake_tx::delegation::DelegationPackage;
 
@@ -13,7 +14,6 @@ use super::key::{CovenantKey, LocalKey};
 use super::policy::Policy;
 use super::record::Record;
 use super::signed::{MemberSignatures, Signed};
-use crate::durable;
 use crate::keyfile::{self, KeyUse, Passphrase, SecretBytes, WorkFactor};
 
 /// The member's secret key, encrypted; not there if the key is elsewhere.
@@ -118,7 +118,7 @@ impl Member {
                 }
                 _ => io(error),
             })?;
-            durable::sync_folder(&durable::folder_of(folder)).map_err(io)
+            durable::sync_folder(durable::folder_of(folder)).map_err(io)
         };
         if let Err(error) = fill() {
             let _ = fs::remove_dir_all(&draft);

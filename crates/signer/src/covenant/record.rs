@@ -3,12 +3,12 @@ use std::str::FromStr;
 
 use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
+use tapstake_durable as durable;
 use tapstake_params::Timelock;
 use tapstake_tx::delegation::{DelegationPackage, MAX_PACKAGE_BYTES};
 
 use super::error::{CovenantError, Refusal};
 use super::signed::{MemberSignatures, Signed, SignedExpansion, Subject};
-use crate::durable;
 
 /// The format of the database: its `user_version`.
 const FORMAT: i64 = 1;

@@ -1,6 +1,6 @@
 //! One process at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::ProviderError;
@@ -16,14 +16,8 @@ pub(super) struct Lock {
 
 impl Lock {
     pub(super) fn take(path: PathBuf) -> Result<Self, ProviderError> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.mode(0o600);
-        }
-        let file = options.open(&path).map_err(|error| ProviderError::Io { path: path.clone(), error })?;
+        let file = tapstake_durable::for_owner().create(true).truncate(false).open(&path);
+        let file = file.map_err(|error| ProviderError::Io { path: path.clone(), error })?;
         match file.try_lock() {
             Ok(()) => Ok(Lock { file }),
             Err(TryLockError::WouldBlock) => Err(ProviderError::Locked { path }),

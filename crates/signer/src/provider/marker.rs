@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use bitcoin::secp256k1::XOnlyPublicKey;
 use serde::{Deserialize, Serialize};
+use tapstake_durable as durable;
 
 use super::ProviderError;
 use super::entry::{Entry, Head, Tip, is_counter};
-use crate::durable;
 
 const FORMAT: u32 = 1;
 /// No marker is longer.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bitcoin::secp256k1::{XOnlyPublicKey, schnorr};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use tapstake_crypto::eots::{Commitment, PublicRandomness, SignedCommitment, Vote};
+use tapstake_durable as durable;
 
 use super::ProviderError;
 use super::entry::{Entry, Tip, is_counter};
-use crate::durable;
 
 /// The format of the database: its `user_version`.
 const FORMAT: i64 = 1;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bitcoin::secp256k1::{Secp256k1, XOnlyPublicKey};
+use tapstake_durable as durable;
 
 use super::entry::{Entry, Tip, number_after};
 use super::keys::Keys;
@@ -12,7 +13,6 @@ use super::lock::Lock;
 use super::marker::Marker;
 use super::record::{Owner, Record};
 use super::{KEY_FILE, Locked, MAX_HEIGHT, Provider, ProviderError, RECORD_FILE, check_service};
-use crate::durable;
 use crate::keyfile::{self, KeyUse, Passphrase, SecretBytes, WorkFactor};
 
 /// Where a new provider's keys come from.
@@ -269,7 +269,7 @@ fn publish(draft: &Path, folder: &Path) -> Result<(), ProviderError> {
         }
         _ => at(folder)(error),
     })?;
-    durable::sync_folder(&durable::folder_of(folder)).map_err(at(folder))
+    durable::sync_folder(durable::folder_of(folder)).map_err(at(folder))
 }
 
 fn check_height(height: u64) -> Result<(), ProviderError> {
