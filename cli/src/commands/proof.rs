@@ -5,6 +5,7 @@ use std::path::Path;
 use bitcoin::TxMerkleNode;
 use serde::Deserialize;
 use serde_json::Value;
+use tapstake_tx::ReadError;
 use tapstake_tx::delegation::PackageDecodeError;
 use tapstake_verifier::{DecodeError, MAGIC, MerkleBranch, ProofVersion, StakeProof};
 
@@ -36,7 +37,8 @@ fn from_binary(bytes: &[u8]) -> Result<StakeProof> {
     StakeProof::from_bytes(bytes).map_err(|error| match (&error, error.rule()) {
         (DecodeError::Version { .. }, _) => newer(error),
         (
-            DecodeError::Truncated { .. } | DecodeError::Delegation(PackageDecodeError::Truncated { .. }),
+            DecodeError::Read(ReadError::Truncated { .. })
+            | DecodeError::Delegation(PackageDecodeError::Read(ReadError::Truncated { .. })),
             _,
         ) => Error::rule("file", error).next("get the whole file"),
         (_, Some(rule)) => Error::verification(rule.name(), error),

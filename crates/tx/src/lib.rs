@@ -13,7 +13,8 @@
 //! leaf: it gives the digest to sign (BIP-0341), puts signatures into a witness in the order of the script, and
 //! checks a finished witness. A [`delegation`] is everything that is signed before coins are locked, from draft to
 //! verified. [`psbt`] carries the same to signers elsewhere (BIP-0174, BIP-0371), and
-//! [`inspect`](mod@inspect) says of any transaction what it is.
+//! [`inspect`](mod@inspect) says of any transaction what it is. A [`Reader`] takes the binary forms apart, of delegations and of
+//! what is built on them.
 //!
 //! ```
 //! use bitcoin::key::{Keypair, Secp256k1};
@@ -61,6 +62,7 @@ mod fee;
 mod fee_rates;
 pub mod inspect;
 pub mod psbt;
+mod reader;
 mod shape;
 mod slashing;
 mod spend;
@@ -74,6 +76,7 @@ pub use expansion::{ExpansionError, ExpansionTx, Funding};
 pub use fee::{FeeRateError, MAX_FEE_RATE, MIN_FEE_RATE, check_fee_rate};
 pub use fee_rates::{BelowMinimum, PresignedFee, PresignedFeeRates};
 pub use inspect::{Inspection, inspect};
+pub use reader::{ReadError, Reader};
 pub use shape::ShapeError;
 pub use slashing::{SlashingError, SlashingTx};
 pub use spend::{LeafSpend, Signatures, SpendError, WitnessError};

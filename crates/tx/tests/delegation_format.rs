@@ -13,6 +13,7 @@ use common::delegation::{default_world, some_witness};
 use common::{World, key, keypair, outpoint, world};
 use proptest::prelude::*;
 use tapstake_params::Timelock;
+use tapstake_tx::ReadError;
 use tapstake_tx::delegation::{
     DelegationPackage, DelegationParts, ExpansionPart, MAX_PACKAGE_BYTES, MAX_PACKAGE_JSON_BYTES,
     PackageDecodeError, PackageVersion, PreviousStake, StakingTx,
@@ -169,11 +170,13 @@ fn bytes_cut_off_anywhere_are_refused_with_the_field_they_end_in() {
         for length in 0..bytes.len() {
             assert!(matches!(
                 error(&bytes[..length]),
-                PackageDecodeError::Truncated { .. } | PackageDecodeError::Consensus { .. }
+                PackageDecodeError::Read(ReadError::Truncated { .. })
+                    | PackageDecodeError::Read(ReadError::Consensus { .. })
             ));
         }
         let longer = [&bytes[..], &[0]].concat();
-        assert!(matches!(error(&longer), PackageDecodeError::Trailing { count: 1 }));
+        assert_eq!(error(&longer).to_string(), "1 bytes after the end of the delegation");
+        assert_eq!(error(&bytes[..3]).to_string(), "delegation is truncated in magic");
     }
 }
 
@@ -186,7 +189,7 @@ fn versions_and_magic_are_told_apart() {
     assert!(matches!(error(&newer), PackageDecodeError::Version { found: 2, known: 1 }));
     let mut elsewhere = bytes;
     elsewhere[6] ^= 1;
-    assert!(matches!(error(&elsewhere), PackageDecodeError::Network { .. }));
+    assert!(matches!(error(&elsewhere), PackageDecodeError::Read(ReadError::Network { .. })));
 
     let newer = r#"{"version": 2, "what": "ever"}"#;
     let version: PackageVersion = serde_json::from_str(newer).unwrap();
@@ -253,7 +256,7 @@ fn absurd_counts_are_refused_before_anything_is_read_for_them() {
     // A count in more bytes than it needs.
     assert!(matches!(
         error(&with_count(&bytes, providers, &[0xfd, 1, 0])),
-        PackageDecodeError::Consensus { .. }
+        PackageDecodeError::Read(ReadError::Consensus { .. })
     ));
     // Inputs and outputs of the staking transaction.
     let staking_tx = providers + 1 + 32 + 2 + 8 + 4;
@@ -262,8 +265,8 @@ fn absurd_counts_are_refused_before_anything_is_read_for_them() {
     let absurd = with_count(&bytes, inputs, &[0xfe, 0xff, 0xff, 0xff, 0x00]);
     assert!(matches!(
         error(&absurd),
-        PackageDecodeError::Truncated { field: "staking_tx" }
-            | PackageDecodeError::Consensus { field: "staking_tx", .. }
+        PackageDecodeError::Read(ReadError::Truncated { field: "staking_tx", .. })
+            | PackageDecodeError::Read(ReadError::Consensus { field: "staking_tx", .. })
     ));
 
     // In JSON: more entries than there can be, though each is right.

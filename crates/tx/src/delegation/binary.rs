@@ -1,22 +1,21 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use bitcoin::consensus::encode::{self, Decodable};
-use bitcoin::consensus::{deserialize_partial, serialize};
+use bitcoin::consensus::serialize;
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256t_hash_newtype};
 use bitcoin::hex::DisplayHex;
-use bitcoin::p2p::Magic;
 use bitcoin::secp256k1::schnorr::Signature;
-use bitcoin::{Amount, Network, OutPoint, Transaction, TxOut, VarInt, XOnlyPublicKey};
+use bitcoin::{Amount, OutPoint, Transaction, TxOut, VarInt, XOnlyPublicKey};
 use tapstake_crypto::adaptor::{AdaptorError, AdaptorSignature};
 use tapstake_crypto::pop::{self, ProofOfPossession};
-use tapstake_params::{MAX_KEYS, Timelock, TimelockError};
+use tapstake_params::MAX_KEYS;
 use tapstake_script::{Providers, TermsError};
 
 use super::{
     CovenantSignatures, DelegationPackage, DelegationParts, ExpansionPart, PackageVersion, PreviousStake,
     StakerSignatures, StakingTx, VERSION,
 };
+use crate::reader::{ReadError, Reader};
 
 /// The first four bytes of a delegation: "tsdl".
 pub const MAGIC: [u8; 4] = *b"tsdl";
@@ -29,6 +28,9 @@ pub const MAX_PACKAGE_JSON_BYTES: usize = 3 * MAX_PACKAGE_BYTES;
 
 /// More inputs than a staking transaction of 400,000 weight units has.
 pub(super) const MAX_INPUTS: usize = 2_500;
+
+/// What the bytes are, for errors.
+const DELEGATION: &str = "delegation";
 
 sha256t_hash_newtype! {
     struct ChecksumTag = hash_str("tapstake/delegation");
@@ -59,18 +61,9 @@ pub enum PackageDecodeError {
         /// The most there are.
         most: usize,
     },
-    /// The bytes end too early.
-    #[error("delegation is truncated in {field}")]
-    Truncated {
-        /// The field they end in.
-        field: &'static str,
-    },
-    /// Bytes are left over.
-    #[error("{count} bytes after the end of the delegation")]
-    Trailing {
-        /// How many.
-        count: usize,
-    },
+    /// The bytes end too early, are too many, or do not read as their fields.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// More entries than there can be.
     #[error("{field}: {count} entries, there are at most {most}")]
     Count {
@@ -81,42 +74,9 @@ pub enum PackageDecodeError {
         /// The most there are.
         most: usize,
     },
-    /// No known network has these message start bytes.
-    #[error("no known network has magic {magic}")]
-    Network {
-        /// The four bytes.
-        magic: Magic,
-    },
-    /// A tag that the format does not know.
-    #[error("{field} has unknown tag {tag}")]
-    Tag {
-        /// The field.
-        field: &'static str,
-        /// The tag.
-        tag: u8,
-    },
-    /// 32 bytes that are no x-only public key.
-    #[error("{field} is no public key: {error}")]
-    Key {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        error: bitcoin::secp256k1::Error,
-    },
     /// The providers are no set of keys.
     #[error(transparent)]
     Providers(#[from] TermsError),
-    /// A staking time is no timelock.
-    #[error(transparent)]
-    StakingTime(#[from] TimelockError),
-    /// A transaction or output that does not decode.
-    #[error("{field} does not decode: {error}")]
-    Consensus {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        error: encode::Error,
-    },
     /// A transaction comes with a witness where signatures stand beside it.
     #[error("{field} carries a witness: its signatures stand beside it")]
     Witness {
@@ -166,17 +126,15 @@ impl DelegationPackage {
         if bytes.len() > MAX_PACKAGE_BYTES {
             return Err(PackageDecodeError::Size { actual: bytes.len(), most: MAX_PACKAGE_BYTES });
         }
-        let mut reader = Reader { rest: bytes };
+        let mut reader = Reader { rest: bytes, of: DELEGATION };
         if reader.array::<4>("magic")? != MAGIC {
             return Err(PackageDecodeError::Magic);
         }
-        let version = u16::from_le_bytes(reader.array("version")?);
+        let version = reader.u16("version")?;
         PackageVersion { version: version.into() }.check()?;
         let package = reader.package()?;
         let actual: [u8; 32] = reader.array("checksum")?;
-        if !reader.rest.is_empty() {
-            return Err(PackageDecodeError::Trailing { count: reader.rest.len() });
-        }
+        reader.end()?;
         let content = package.content();
         let expected = checksum(&content);
         if actual != expected {
@@ -258,7 +216,7 @@ impl DelegationParts {
     ///
     /// [`PackageDecodeError`] says in which field the bytes end or what is wrong with them.
     pub fn decode(bytes: &mut &[u8]) -> Result<Self, PackageDecodeError> {
-        let mut reader = Reader { rest: bytes };
+        let mut reader = Reader { rest: bytes, of: DELEGATION };
         let parts = reader.parts()?;
         *bytes = reader.rest;
         Ok(parts)
@@ -314,23 +272,18 @@ pub(super) fn refuse_witness(
     Ok(tx)
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
 impl Reader<'_> {
     fn package(&mut self) -> Result<DelegationPackage, PackageDecodeError> {
-        let magic = Magic::from_bytes(self.array("network")?);
         Ok(DelegationPackage {
-            network: Network::from_magic(magic).ok_or(PackageDecodeError::Network { magic })?,
+            network: self.network("network")?,
             params_version: self.u32("params_version")?,
             staker: self.key("staker")?,
-            providers: Providers::new(self.list("providers", MAX_KEYS, |it| it.key("providers"))?)?,
+            providers: Providers::new(self.list("providers", MAX_KEYS, |it| Ok(it.key("providers")?))?)?,
             staking_time: self.timelock("staking_time")?,
             value: self.amount("value")?,
             vout: self.u32("vout")?,
             staking_tx: StakingTx::from(self.consensus::<Transaction>("staking_tx")?),
-            prevouts: self.list("prevouts", MAX_INPUTS, |it| it.consensus::<TxOut>("prevouts"))?,
+            prevouts: self.list("prevouts", MAX_INPUTS, |it| Ok(it.consensus::<TxOut>("prevouts")?))?,
             parts: self.parts()?,
             expansion: self.option("expansion", Self::expansion)?,
         })
@@ -373,34 +326,8 @@ impl Reader<'_> {
         })
     }
 
-    fn take(&mut self, field: &'static str, length: usize) -> Result<&[u8], PackageDecodeError> {
-        let (taken, rest) =
-            self.rest.split_at_checked(length).ok_or(PackageDecodeError::Truncated { field })?;
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], PackageDecodeError> {
-        let (array, rest) = self.rest.split_first_chunk().ok_or(PackageDecodeError::Truncated { field })?;
-        self.rest = rest;
-        Ok(*array)
-    }
-
-    fn u32(&mut self, field: &'static str) -> Result<u32, PackageDecodeError> {
-        self.array(field).map(u32::from_le_bytes)
-    }
-
     fn amount(&mut self, field: &'static str) -> Result<Amount, PackageDecodeError> {
-        self.array(field).map(|bytes| Amount::from_sat(u64::from_le_bytes(bytes)))
-    }
-
-    fn timelock(&mut self, field: &'static str) -> Result<Timelock, PackageDecodeError> {
-        Ok(Timelock::new(u16::from_le_bytes(self.array(field)?).into())?)
-    }
-
-    fn key(&mut self, field: &'static str) -> Result<XOnlyPublicKey, PackageDecodeError> {
-        let bytes: [u8; 32] = self.array(field)?;
-        XOnlyPublicKey::from_slice(&bytes).map_err(|error| PackageDecodeError::Key { field, error })
+        Ok(Amount::from_sat(u64::from_le_bytes(self.array(field)?)))
     }
 
     fn signature(&mut self, field: &'static str) -> Result<Signature, PackageDecodeError> {
@@ -445,26 +372,10 @@ impl Reader<'_> {
         field: &'static str,
         value: impl FnOnce(&mut Self) -> Result<T, PackageDecodeError>,
     ) -> Result<Option<T>, PackageDecodeError> {
-        match self.array(field)? {
-            [0] => Ok(None),
-            [1] => value(self).map(Some),
-            [tag] => Err(PackageDecodeError::Tag { field, tag }),
-        }
+        Ok(if self.flag(field)? { Some(value(self)?) } else { None })
     }
 
     fn unsigned(&mut self, field: &'static str) -> Result<Transaction, PackageDecodeError> {
         refuse_witness(self.consensus(field)?, field)
-    }
-
-    fn consensus<T: Decodable>(&mut self, field: &'static str) -> Result<T, PackageDecodeError> {
-        match deserialize_partial(self.rest) {
-            Ok((value, length)) => {
-                self.rest = &self.rest[length..];
-                Ok(value)
-            }
-            // Reading from a slice fails in one way only: at its end.
-            Err(encode::Error::Io(_)) => Err(PackageDecodeError::Truncated { field }),
-            Err(error) => Err(PackageDecodeError::Consensus { field, error }),
-        }
     }
 }

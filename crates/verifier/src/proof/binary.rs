@@ -1,14 +1,12 @@
 use alloc::vec::Vec;
 
-use bitcoin::block::Header;
-use bitcoin::consensus::encode::{self, Decodable};
-use bitcoin::consensus::{deserialize_partial, serialize};
+use bitcoin::consensus::serialize;
 use bitcoin::hashes::Hash;
-use bitcoin::p2p::Magic;
-use bitcoin::{Network, Transaction, TxMerkleNode, XOnlyPublicKey};
-use tapstake_params::{Height, Timelock, TimelockError};
+use bitcoin::{Transaction, TxMerkleNode};
+use tapstake_params::Height;
 use tapstake_script::{Providers, TermsError};
 use tapstake_tx::delegation::{DelegationParts, PackageDecodeError};
+use tapstake_tx::{ReadError, Reader};
 
 use super::{Claim, OwnHeaders, Registration, StakeProof, WITHOUT_DELEGATION};
 use crate::{InclusionProof, MerkleBranch, MerkleError, Rule};
@@ -41,46 +39,12 @@ pub enum DecodeError {
         /// The proof's version.
         version: u32,
     },
-    /// The bytes end too early.
-    #[error("stake proof is truncated in {field}")]
-    Truncated {
-        /// The field they end in.
-        field: &'static str,
-    },
-    /// Bytes are left over.
-    #[error("{count} bytes after the end of the stake proof")]
-    Trailing {
-        /// How many.
-        count: usize,
-    },
-    /// No known network has these message start bytes.
-    #[error("no known network has magic {magic}")]
-    Network {
-        /// The four bytes.
-        magic: Magic,
-    },
-    /// A tag that the format does not know.
-    #[error("{field} has unknown tag {tag}")]
-    Tag {
-        /// The field.
-        field: &'static str,
-        /// The tag.
-        tag: u8,
-    },
-    /// 32 bytes that are no x-only public key.
-    #[error("{field} is no public key: {error}")]
-    Key {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        error: bitcoin::secp256k1::Error,
-    },
+    /// The bytes end too early, are too many, or do not read as their fields.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The providers are no set of keys.
     #[error(transparent)]
     Providers(#[from] TermsError),
-    /// The staking time is no timelock.
-    #[error(transparent)]
-    StakingTime(#[from] TimelockError),
     /// A Merkle branch that no block has.
     #[error("{field}: {error}")]
     Branch {
@@ -88,14 +52,6 @@ pub enum DecodeError {
         field: &'static str,
         /// What is wrong with it.
         error: MerkleError,
-    },
-    /// A header or transaction that does not decode.
-    #[error("{field} does not decode: {error}")]
-    Consensus {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        error: encode::Error,
     },
     /// A transaction comes with its witness, which nothing in a proof commits to.
     #[error("{field} carries a witness: proofs carry transactions without")]
@@ -171,58 +127,53 @@ impl StakeProof {
     /// [`DecodeError`] says in which field the bytes end or what is wrong with them. No length is believed
     /// before the bytes are there.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader { rest: bytes };
+        let mut reader = Reader { rest: bytes, of: "stake proof" };
         let magic = reader.array::<4>("magic")?;
         if magic != MAGIC {
             return Err(DecodeError::Magic);
         }
-        let version = u16::from_le_bytes(reader.array("version")?);
+        let version = reader.u16("version")?;
         super::ProofVersion { version: version.into() }.check()?;
-        let magic = Magic::from_bytes(reader.array("network")?);
-        let network = Network::from_magic(magic).ok_or(DecodeError::Network { magic })?;
+        let network = reader.network("network")?;
         let vout = reader.u32("vout")?;
         let staker = reader.key("staker")?;
         let count = reader.u8("providers")?;
-        let providers = (0..count).map(|_| reader.key("providers")).collect::<Result<_, _>>()?;
+        let providers = (0..count).map(|_| reader.key("providers")).collect::<Result<_, ReadError>>()?;
         let providers = Providers::new(providers)?;
-        let staking_time = u16::from_le_bytes(reader.array("staking_time")?);
-        let staking_time = Timelock::new(staking_time.into())?;
+        let staking_time = reader.timelock("staking_time")?;
         let registration = match reader.u8("registration")? {
             REGISTRATION_NONE => Registration::None,
             REGISTRATION_AT => Registration::At(Height::new(reader.u32("registration")?)),
             REGISTRATION_PHASE_1 => Registration::Phase1,
-            tag => return Err(DecodeError::Tag { field: "registration", tag }),
+            tag => return Err(ReadError::Tag { field: "registration", tag }.into()),
         };
         let inclusion_height = Height::new(reader.u32("inclusion_height")?);
-        let header = reader.header("header")?;
-        let tx = reader.transaction("transaction")?;
-        let branch = reader.branch("branch")?;
-        let coinbase = reader.transaction("coinbase")?;
-        let coinbase_branch = reader.branch("coinbase_branch")?;
-        let own_headers = match reader.u8("headers")? {
-            0 => None,
-            1 => {
-                let start_height = Height::new(reader.u32("headers")?);
-                let count = reader.u32("headers")?;
-                let headers = (0..count).map(|_| reader.header("headers")).collect::<Result<_, _>>()?;
-                Some(OwnHeaders { start_height, headers })
-            }
-            tag => return Err(DecodeError::Tag { field: "headers", tag }),
+        let header = reader.consensus("header")?;
+        let tx = transaction(&mut reader, "transaction")?;
+        let tx_branch = branch(&mut reader, "branch")?;
+        let coinbase = transaction(&mut reader, "coinbase")?;
+        let coinbase_branch = branch(&mut reader, "coinbase_branch")?;
+        let own_headers = if reader.flag("headers")? {
+            let start_height = Height::new(reader.u32("headers")?);
+            let count = reader.u32("headers")?;
+            let headers =
+                (0..count).map(|_| reader.consensus("headers")).collect::<Result<_, ReadError>>()?;
+            Some(OwnHeaders { start_height, headers })
+        } else {
+            None
         };
         let delegation = match version {
             WITHOUT_DELEGATION => None,
             _ => Some(DelegationParts::decode(&mut reader.rest)?),
         };
-        if !reader.rest.is_empty() {
-            return Err(DecodeError::Trailing { count: reader.rest.len() });
-        }
+        reader.end()?;
         let proof = StakeProof {
             network,
             vout,
             claim: Claim { staker, providers, staking_time, registration },
             inclusion_height,
             header,
-            inclusion: InclusionProof::new(tx, branch, coinbase, coinbase_branch),
+            inclusion: InclusionProof::new(tx, tx_branch, coinbase, coinbase_branch),
             own_headers,
             delegation,
         };
@@ -247,55 +198,14 @@ pub(super) fn refuse_witness(tx: Transaction, field: &'static str) -> Result<Tra
     Ok(tx)
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
+fn transaction(reader: &mut Reader<'_>, field: &'static str) -> Result<Transaction, DecodeError> {
+    refuse_witness(reader.consensus(field)?, field)
 }
 
-impl Reader<'_> {
-    fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
-        let (array, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Truncated { field })?;
-        self.rest = rest;
-        Ok(*array)
-    }
-
-    fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
-        self.array(field).map(u8::from_le_bytes)
-    }
-
-    fn u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
-        self.array(field).map(u32::from_le_bytes)
-    }
-
-    fn key(&mut self, field: &'static str) -> Result<XOnlyPublicKey, DecodeError> {
-        let bytes: [u8; 32] = self.array(field)?;
-        XOnlyPublicKey::from_slice(&bytes).map_err(|error| DecodeError::Key { field, error })
-    }
-
-    fn header(&mut self, field: &'static str) -> Result<Header, DecodeError> {
-        self.consensus(field)
-    }
-
-    fn transaction(&mut self, field: &'static str) -> Result<Transaction, DecodeError> {
-        refuse_witness(self.consensus(field)?, field)
-    }
-
-    fn consensus<T: Decodable>(&mut self, field: &'static str) -> Result<T, DecodeError> {
-        match deserialize_partial(self.rest) {
-            Ok((value, length)) => {
-                self.rest = &self.rest[length..];
-                Ok(value)
-            }
-            // Reading from a slice fails in one way only: at its end.
-            Err(encode::Error::Io(_)) => Err(DecodeError::Truncated { field }),
-            Err(error) => Err(DecodeError::Consensus { field, error }),
-        }
-    }
-
-    fn branch(&mut self, field: &'static str) -> Result<MerkleBranch, DecodeError> {
-        let index = self.u32(field)?;
-        let depth = self.u8(field)?;
-        let siblings = (0..depth).map(|_| self.array(field).map(TxMerkleNode::from_byte_array));
-        let siblings = siblings.collect::<Result<_, _>>()?;
-        MerkleBranch::new(index, siblings).map_err(|error| DecodeError::Branch { field, error })
-    }
+fn branch(reader: &mut Reader<'_>, field: &'static str) -> Result<MerkleBranch, DecodeError> {
+    let index = reader.u32(field)?;
+    let depth = reader.u8(field)?;
+    let siblings = (0..depth).map(|_| reader.array(field).map(TxMerkleNode::from_byte_array));
+    let siblings = siblings.collect::<Result<_, ReadError>>()?;
+    MerkleBranch::new(index, siblings).map_err(|error| DecodeError::Branch { field, error })
 }

@@ -7,6 +7,7 @@ use bitcoin::{Amount, Network, ScriptBuf, TxOut};
 use proptest::prelude::*;
 use tapstake_params::{Height, Timelock};
 use tapstake_script::Providers;
+use tapstake_tx::ReadError;
 
 use super::fixture::*;
 use crate::{DecodeError, OwnHeaders, ProofVersion, Registration, Rule, StakeProof};
@@ -120,7 +121,9 @@ fn every_truncation_is_called_one() {
     let bytes = proof().to_bytes();
     for length in 0..bytes.len() {
         match StakeProof::from_bytes(&bytes[..length]) {
-            Err(DecodeError::Truncated { .. }) => {}
+            Err(error @ DecodeError::Read(ReadError::Truncated { field, .. })) => {
+                assert_eq!(error.to_string(), alloc::format!("stake proof is truncated in {field}"));
+            }
             other => panic!("{length} bytes: {other:?}"),
         }
     }
@@ -140,7 +143,7 @@ fn something_else_is_no_proof() {
     assert_eq!(error.to_string(), "no stake proof: it does not begin with \"tspf\"");
     let mut bytes = proof().to_bytes();
     bytes[6] ^= 1;
-    assert!(matches!(StakeProof::from_bytes(&bytes), Err(DecodeError::Network { .. })));
+    assert!(matches!(StakeProof::from_bytes(&bytes), Err(DecodeError::Read(ReadError::Network { .. }))));
 }
 
 /// Where the fields of the fixture's binary proof begin.
@@ -162,14 +165,14 @@ fn fields_out_of_range_are_refused_by_name() {
     let error = with(offset::STAKING_TIME, &[0, 0]);
     assert_eq!(error.to_string(), "timelock of 0 blocks is outside 1..=65535");
     let error = with(offset::REGISTRATION, &[9]);
-    assert!(matches!(error, DecodeError::Tag { field: "registration", tag: 9 }));
+    assert!(matches!(error, DecodeError::Read(ReadError::Tag { field: "registration", tag: 9 })));
     let error = with(offset::PROVIDER_COUNT + 1, &[0xff; 32]);
-    assert!(matches!(error, DecodeError::Key { field: "providers", .. }));
+    assert!(matches!(error, DecodeError::Read(ReadError::Key { field: "providers", .. })));
     let error = with(bytes.len() - 1, &[2]);
-    assert!(matches!(error, DecodeError::Tag { field: "headers", tag: 2 }));
+    assert!(matches!(error, DecodeError::Read(ReadError::Tag { field: "headers", tag: 2 })));
     // A length that promises more than there is allocates nothing and ends where the bytes end.
     let error = with(bytes.len() - 1, &[1]);
-    assert!(matches!(error, DecodeError::Truncated { field: "headers" }));
+    assert!(matches!(error, DecodeError::Read(ReadError::Truncated { field: "headers", .. })));
 
     let tx_length = bitcoin::consensus::serialize(&World::honest().proof.inclusion.tx).len();
     let error = with(offset::TRANSACTION + tx_length, &[12]);
@@ -184,7 +187,7 @@ fn lengths_longer_than_needed_are_refused() {
     assert_eq!(bytes[inputs], 1);
     let padded = [&bytes[..inputs], &[0xfd, 1, 0], &bytes[inputs + 1..]].concat();
     let error = StakeProof::from_bytes(&padded).unwrap_err();
-    assert!(matches!(error, DecodeError::Consensus { field: "transaction", .. }), "{error}");
+    assert!(matches!(error, DecodeError::Read(ReadError::Consensus { field: "transaction", .. })), "{error}");
 }
 
 #[test]
