@@ -7,7 +7,7 @@
 //! Everything made here is its owner's alone: files have mode 0600, folders 0700. A symbolic link is never written through: it
 //! counts as a file that is there.
 //!
-//! Errors are those of the disk and mostly do not name the file; the caller, which knows what it is for, does.
+//! Errors are those of the disk and do not name the file: the caller knows what it is for.
 //!
 //! ```
 //! use std::io::ErrorKind;
@@ -61,13 +61,14 @@ impl Draft {
     ///
     /// What the disk brings.
     pub fn of(target: &Path) -> io::Result<Self> {
-        let file = Builder::new().prefix(&prefix(target)).suffix(END).tempfile_in(folder_of(target))?;
+        let file =
+            Builder::new().prefix(&prefix(target)).suffix(END).make_in(folder_of(target), private_file)?;
         Ok(Draft { file, target: target.to_owned() })
     }
 
     fn with(target: &Path, bytes: &[u8]) -> io::Result<Self> {
         let mut draft = Draft::of(target)?;
-        draft.file.write_all(bytes)?;
+        draft.file.as_file_mut().write_all(bytes)?;
         Ok(draft)
     }
 

@@ -122,7 +122,9 @@ fn what_cannot_be_written_leaves_nothing() {
     assert!(replace(&folder, b"a file").is_err(), "a folder is in its place");
     for write in [create, replace] {
         let nowhere = home.path().join("no").join("file");
-        assert_eq!(write(&nowhere, b"").unwrap_err().kind(), ErrorKind::NotFound);
+        let error = write(&nowhere, b"").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.raw_os_error().is_some(), "the disk's own, without the name of a draft: {error}");
     }
     assert!(create_folders(&folder.join("x").join("y")).is_err(), "below a file");
     assert_eq!((names(home.path()), names(&folder)), (vec!["folder".to_owned()], vec!["x".to_owned()]));
