@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use bitcoin::psbt::ExtractTxError;
 use bitcoin::{Amount, FeeRate, Psbt, Transaction, TxOut, Txid};
+use tapstake_durable as durable;
 use tapstake_tx::check_txid_final;
 
-use crate::error::WalletError;
-use crate::file::{read_limited, write_atomic};
+use crate::error::{AtPath, WalletError};
+use crate::file::read_limited;
 
 /// The bytes every binary PSBT begins with.
 const MAGIC: &[u8] = b"psbt\xff";
@@ -60,7 +61,7 @@ pub fn write_psbt(path: &Path, psbt: &Psbt, format: PsbtFormat) -> Result<(), Wa
         PsbtFormat::Binary => psbt.serialize(),
         PsbtFormat::Base64 => format!("{psbt}\n").into_bytes(),
     };
-    write_atomic(path, &bytes)
+    durable::replace(path, &bytes).at(path)
 }
 
 /// Puts the signatures of several copies of one PSBT together.

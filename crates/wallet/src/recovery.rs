@@ -8,12 +8,13 @@ use bitcoin::{Amount, Network, OutPoint, XOnlyPublicKey};
 use miniscript::descriptor::DescriptorPublicKey;
 use miniscript::{Descriptor, TranslatePk, Translator};
 use serde::{Deserialize, Serialize};
+use tapstake_durable as durable;
 use tapstake_params::{Height, Timelock};
 use tapstake_script::{StakeOutput, StakeTerms};
 use tapstake_tx::{Stake, UnbondingError, UnbondingTx};
 
-use crate::error::WalletError;
-use crate::file::{read_limited, write_atomic};
+use crate::error::{AtPath, WalletError};
+use crate::file::read_limited;
 use crate::staker_key::StakerKey;
 
 const FORMAT: u32 = 1;
@@ -231,8 +232,9 @@ impl RecoverySheet {
     ///
     /// [`WalletError::File`].
     pub fn write(&self, path: &Path) -> Result<(), WalletError> {
-        write_atomic(path, self.to_json().as_bytes())?;
-        write_atomic(&path.with_extension("txt"), self.to_string().as_bytes())
+        let text = path.with_extension("txt");
+        durable::replace(path, self.to_json().as_bytes()).at(path)?;
+        durable::replace(&text, self.to_string().as_bytes()).at(&text)
     }
 
     /// The facts the sheet was made from.

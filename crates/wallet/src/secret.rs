@@ -7,10 +7,11 @@ use bip39::Mnemonic;
 use bitcoin::Network;
 use bitcoin::bip32::Fingerprint;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tapstake_durable as durable;
 use zeroize::Zeroizing;
 
 use crate::error::{AtPath, WalletError};
-use crate::file::{read_limited, write_atomic};
+use crate::file::read_limited;
 
 /// A BIP-0039 mnemonic of 12 or 24 English words: the seed of a wallet.
 ///
@@ -80,6 +81,9 @@ impl fmt::Debug for SeedPhrase {
 }
 
 /// A BIP-0039 passphrase. It is never written to disk: whoever signs gives it.
+///
+/// It is a part of the seed and encrypts nothing: any other one gives another wallet. What opens the key file of a signer is
+/// another secret, and so another type, that of `tapstake-signer`.
 #[derive(Clone)]
 pub struct Passphrase(Zeroizing<String>);
 
@@ -162,7 +166,7 @@ impl SecretFile {
         // Reserved ahead, so that growing leaves no copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(8 * 1024));
         serde_json::to_writer_pretty(&mut *bytes, self).map_err(std::io::Error::other).at(path)?;
-        write_atomic(path, &bytes)
+        durable::replace(path, &bytes).at(path)
     }
 
     /// Reads the file; `None` if there is none (a watch-only wallet).
@@ -283,12 +287,12 @@ mod tests {
         file().write(&path).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for cut in 0..whole.len() {
-            write_atomic(&path, &whole[..cut]).unwrap();
+            std::fs::write(&path, &whole[..cut]).unwrap();
             let message = SecretFile::read(&path, Network::Signet).unwrap_err().to_string();
             assert!(message.contains("damaged") && !message.contains("abandon"), "{message}");
         }
         let newer = String::from_utf8(whole).unwrap().replace("\"format\": 1", "\"format\": 2");
-        write_atomic(&path, newer.as_bytes()).unwrap();
+        std::fs::write(&path, newer).unwrap();
         assert!(matches!(
             SecretFile::read(&path, Network::Signet),
             Err(WalletError::NewerFormat { found: 2, supported: 1, .. })

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bdk_wallet::ChangeSet;
 use bitcoin::OutPoint;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use tapstake_durable as durable;
 
-use crate::error::WalletError;
-use crate::file::private_file;
+use crate::error::{AtPath, WalletError};
 use crate::lock::LockReason;
 use crate::staker::StakerKeySource;
 use crate::staker_key::StakerKey;
@@ -38,7 +38,7 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn create(path: &Path) -> Result<Self, WalletError> {
         // SQLite gives its journals the mode of the database.
-        drop(private_file(path)?);
+        drop(durable::private_file(path).at(path)?);
         let mut store = Store { connection: connect(path)? };
         let tx = store.connection.transaction()?;
         ChangeSet::init_sqlite_tables(&tx)?;
@@ -164,7 +164,7 @@ pub(crate) enum Change {
 fn connect(path: &Path) -> Result<Connection, WalletError> {
     let busy = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            WalletError::Busy(crate::file::folder_of(path))
+            WalletError::Busy(durable::folder_of(path).to_owned())
         }
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             WalletError::Damaged { file: path.display().to_string(), reason: error.to_string() }

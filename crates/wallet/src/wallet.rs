@@ -10,9 +10,9 @@ use bdk_wallet::error::{LoadError, LoadMismatch};
 use bdk_wallet::{KeychainKind, LocalOutput};
 use bitcoin::secp256k1::Secp256k1;
 use bitcoin::{Address, Amount, Network, OutPoint, Transaction, TxOut};
+use tapstake_durable as durable;
 
 use crate::error::{AtPath, WalletError};
-use crate::file::{folder_of, private_folders, sync_folder};
 use crate::keys::{self, PublicDescriptors};
 use crate::lock::LockReason;
 use crate::secret::{Passphrase, Secret, SecretFile, SecretText, SeedPhrase};
@@ -125,15 +125,15 @@ impl Wallet {
             keys::public_account(&public.external, &Secp256k1::new())?;
         }
 
-        let parent = folder_of(folder);
-        private_folders(&parent).at(&parent)?;
+        let parent = durable::folder_of(folder);
+        durable::create_folders(parent).at(parent)?;
         let mut name = folder.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.new", std::process::id()));
         let unfinished = parent.join(name);
         let result =
             fill(&unfinished, network, &public, secret.as_ref(), &Meta { birthday, scanned: false, staker })
                 .and_then(|()| fs::rename(&unfinished, folder).at(folder))
-                .and_then(|()| sync_folder(&parent));
+                .and_then(|()| durable::sync_folder(parent).at(parent));
         if let Err(error) = result {
             let _ = fs::remove_dir_all(&unfinished);
             return Err(error);
@@ -419,7 +419,7 @@ fn fill(
 ) -> Result<(), WalletError> {
     // Left over from a process with the same id that died in the middle; it never was a wallet.
     let _ = fs::remove_dir_all(folder);
-    private_folders(folder).at(folder)?;
+    durable::create_folders(folder).at(folder)?;
     if let Some(secret) = secret {
         secret.write(&folder.join(SEED))?;
     }
@@ -434,7 +434,7 @@ fn fill(
     let mut store = Store::create(&folder.join(DATABASE))?;
     store.write(bdk.take_staged().as_ref(), &[Change::Meta(meta.clone())])?;
     drop(store);
-    sync_folder(folder)
+    durable::sync_folder(folder).at(folder)
 }
 
 #[cfg(test)]

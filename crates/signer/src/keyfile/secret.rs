@@ -55,7 +55,8 @@ pub struct SecretError {
     length: usize,
 }
 
-/// What opens a key file.
+/// What opens a key file: it encrypts, unlike the passphrase of a seed (BIP-0039), which is another type, that of
+/// `tapstake-wallet`.
 #[derive(Clone)]
 pub struct Passphrase(Zeroizing<String>);
 
