@@ -159,7 +159,7 @@ fn slashing_of(
 ) -> Result<Slashing> {
     let stake = package.outpoint();
     let named = || format!("delegation of stake {stake}");
-    let delegation = delegation::verified(session, package).context(named())?;
+    let delegation = delegation::verified(session, package).context(named())?.verified_parts();
     let (secp, key) = (&session.secp, equivocation.exposed_key());
     let slashing = delegation.slash(secp, key).context(named())?;
     let unbonding_slashing = delegation.slash_unbonding(secp, key).context(named())?;

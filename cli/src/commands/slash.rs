@@ -88,9 +88,9 @@ pub(crate) fn run(args: &SlashArgs, session: &Session<'_>) -> Result<()> {
     };
     let (slashing, tx, value) = if unbonded {
         let value = delegation.unbonding().coin().value;
-        (delegation.unbonding_slashing(), delegation.slash_unbonding(secp, exposed)?, value)
+        (delegation.unbonding_slashing(), delegation.verified_parts().slash_unbonding(secp, exposed)?, value)
     } else {
-        (delegation.slashing(), delegation.slash(secp, exposed)?, delegation.stake().value())
+        (delegation.slashing(), delegation.verified_parts().slash(secp, exposed)?, delegation.stake().value())
     };
     let stake = delegation.stake().outpoint();
     let mut report = Slashed {

@@ -107,7 +107,7 @@ pub(crate) fn run(args: &UnbondArgs, session: &Session<'_>) -> Result<()> {
             (signature, staker_key_in(&wallet, &record))
         }
     };
-    let tx = delegation.finish_unbonding(secp, signature)?;
+    let tx = delegation.verified_parts().finish_unbonding(secp, signature)?;
     report.tx = Some(serialize_hex(&tx));
     if !args.dry_run {
         guard_mainnet(session, "unbond the stake")?;

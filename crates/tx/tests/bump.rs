@@ -80,14 +80,15 @@ fn fee_rates_are_those_of_the_signed_transactions() {
     for committee in COMMITTEES {
         let world = world(2, committee);
         let delegation = world.verified();
+        let parts = delegation.verified_parts();
         let rates = delegation.presigned_fee_rates();
         let (_, signature) =
             delegation.unbonding().spend(delegation.stake()).sign(&world.secp, &world.staker, &[0; 32]);
         let exposed = world.exposed(&world.providers[0]);
         let signed = [
-            delegation.finish_unbonding(&world.secp, signature).unwrap(),
-            delegation.slash(&world.secp, &exposed).unwrap(),
-            delegation.slash_unbonding(&world.secp, &exposed).unwrap(),
+            parts.finish_unbonding(&world.secp, signature).unwrap(),
+            parts.slash(&world.secp, &exposed).unwrap(),
+            parts.slash_unbonding(&world.secp, &exposed).unwrap(),
         ];
         for (paid, tx) in rates.all().into_iter().zip(&signed) {
             assert_eq!(paid.weight, tx.weight(), "{}", paid.tx);
@@ -101,6 +102,6 @@ fn fee_rates_are_those_of_the_signed_transactions() {
         assert_eq!((below.paid.tx, below.minimum), (SignedTx::Unbonding, above));
         assert!(below.to_string().starts_with("the unbonding transaction pays "));
         assert_eq!(rates.check_against_mempool_minimum(FeeRate::MAX).len(), 3);
-        assert_eq!(delegation.verified_parts().presigned_fee_rates(), rates);
+        assert_eq!(parts.presigned_fee_rates(), rates);
     }
 }

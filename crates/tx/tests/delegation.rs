@@ -45,7 +45,7 @@ fn a_delegation_goes_through_its_states_and_says_what_is_missing() {
 fn consensus_takes_unbonding_and_slashings_of_every_committee_by_each_providers_key() {
     for (providers, committee) in [1, 2, 5].into_iter().flat_map(|p| COMMITTEES.map(|c| (p, c))) {
         let world = world(providers, committee);
-        let delegation = world.verified();
+        let delegation = world.verified().verified_parts();
         let (stake, unbonding) = (delegation.stake(), delegation.unbonding());
         let (staked, unbonded): (TxOut, TxOut) = (stake.coin().to_txout(), unbonding.coin().to_txout());
 

@@ -46,7 +46,7 @@ proptest! {
             let member = key(&world.covenant[*member]);
             package.parts.covenant.insert(member, whole.parts.covenant[&member].clone());
         }
-        let delegation = verified(world.check(&package).unwrap());
+        let delegation = verified(world.check(&package).unwrap()).verified_parts();
         let (stake, unbonding) = (delegation.stake(), delegation.unbonding());
 
         let (_, signature) = unbonding.spend(stake).sign(&world.secp, &world.staker, &[7; 32]);

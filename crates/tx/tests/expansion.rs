@@ -127,7 +127,7 @@ fn the_new_stake_is_slashed_by_each_providers_key() {
     let delegation = signed_by_all(&world);
     assert_eq!(delegation.stake().value(), LARGER);
     for provider in &world.providers {
-        let tx = delegation.slash(&world.secp, &world.exposed(provider)).unwrap();
+        let tx = delegation.verified_parts().slash(&world.secp, &world.exposed(provider)).unwrap();
         assert_eq!(consensus(&tx, &[delegation.stake().coin().to_txout()]), Ok(()));
     }
 }

@@ -62,9 +62,9 @@ fn a_live_stake_moves_into_a_larger_one_which_is_then_slashed_and_unbonded() {
 
         let (previous, expansion) = slashed;
         let gone = "missing-inputs";
-        assert_eq!(stage.refusal(&previous.slash(&stage.secp, exposed).unwrap()), gone);
+        assert_eq!(stage.refusal(&previous.verified_parts().slash(&stage.secp, exposed).unwrap()), gone);
         assert_eq!(stage.refusal(&stage.unbonding_tx(&previous, &stage.staker)), gone);
-        stage.accepted(&expansion.slash(&stage.secp, exposed).unwrap());
+        stage.accepted(&expansion.verified_parts().slash(&stage.secp, exposed).unwrap());
         stage.withdrawn(expansion.slashing().refund(), &stage.staker, stage.tip());
 
         let (_, expansion) = unbonded;
@@ -72,7 +72,7 @@ fn a_live_stake_moves_into_a_larger_one_which_is_then_slashed_and_unbonded() {
         if cast.0 == 1 {
             stage.withdrawn(expansion.unbonding().coin(), &stage.staker, stage.tip());
         } else {
-            stage.accepted(&expansion.slash_unbonding(&stage.secp, exposed).unwrap());
+            stage.accepted(&expansion.verified_parts().slash_unbonding(&stage.secp, exposed).unwrap());
             stage.withdrawn(expansion.unbonding_slashing().refund(), &stage.staker, stage.tip());
         }
     }

@@ -80,8 +80,12 @@ fn only_a_quorum_moves(stage: &Stage<'_>, members: usize, [staked, unbonded]: [&
     let unbonding = stage.unbonding_tx(unbonded, &stage.staker);
     Signed::unbonding(stage, unbonded).only_the_quorum(stage, members, &unbonding);
     for (delegation, tx, finished) in [
-        (staked, SignedTx::Slashing, staked.slash(&stage.secp, exposed).unwrap()),
-        (unbonded, SignedTx::UnbondingSlashing, unbonded.slash_unbonding(&stage.secp, exposed).unwrap()),
+        (staked, SignedTx::Slashing, staked.verified_parts().slash(&stage.secp, exposed).unwrap()),
+        (
+            unbonded,
+            SignedTx::UnbondingSlashing,
+            unbonded.verified_parts().slash_unbonding(&stage.secp, exposed).unwrap(),
+        ),
     ] {
         Signed::slashing(stage, delegation, &equivocation, tx).only_the_quorum(stage, members, &finished);
     }

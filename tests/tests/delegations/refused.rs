@@ -81,8 +81,8 @@ fn a_changed_slashing_transaction_is_refused_by_us_and_by_the_node() {
     stage.accepted(&stage.unbonding_tx(&unbonded, &stage.staker));
     let equivocation = stage.equivocation(&stage.providers[1]);
     let exposed = equivocation.exposed_key();
-    let early = staked.slash(&stage.secp, exposed).unwrap();
-    let late = unbonded.slash_unbonding(&stage.secp, exposed).unwrap();
+    let early = staked.verified_parts().slash(&stage.secp, exposed).unwrap();
+    let late = unbonded.verified_parts().slash_unbonding(&stage.secp, exposed).unwrap();
     // What the slashing pays above the least fee, and a sat that it has not got.
     let (too_little, too_much) = (SLASHING_FEE - MIN_SLASHING_FEE + ONE_SAT, SLASHING_FEE + ONE_SAT);
     let elsewhere = ScriptBuf::new_op_return(b"elsewhere");
@@ -121,7 +121,7 @@ fn only_the_stakers_own_signature_completes_the_unbonding_transaction() {
     let (_, by_provider) = spend.sign(&stage.secp, &stage.providers[0], &[0; 32]);
     let (_, on_another) = slashing.spend(stake.coin()).sign(&stage.secp, &stage.staker, &[0; 32]);
     for signature in [by_another, by_provider, on_another] {
-        let ours = delegation.finish_unbonding(&stage.secp, signature).unwrap_err();
+        let ours = delegation.verified_parts().finish_unbonding(&stage.secp, signature).unwrap_err();
         assert!(matches!(ours, DelegationError::Witness(WitnessError::BadSignature { .. })), "{ours}");
         let mut signatures = covenant.clone();
         signatures.insert(key(&stage.staker), signature);
@@ -156,5 +156,5 @@ fn encrypted_signatures_slash_nothing_before_the_provider_is_exposed() {
     assert!(theirs.contains("Invalid Schnorr signature"), "{theirs}");
 
     let exposed = stage.equivocation(&stage.providers[0]);
-    stage.accepted(&delegation.slash(&stage.secp, exposed.exposed_key()).unwrap());
+    stage.accepted(&delegation.verified_parts().slash(&stage.secp, exposed.exposed_key()).unwrap());
 }

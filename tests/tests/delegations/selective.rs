@@ -108,9 +108,9 @@ fn slash_one_lose_all(stage: &Stage<'_>, late: bool) {
         }
 
         let exposed = equivocation.exposed_key();
-        stage.accepted(&others[0].slash(&stage.secp, exposed).unwrap());
+        stage.accepted(&others[0].verified_parts().slash(&stage.secp, exposed).unwrap());
         stage.accepted(&stage.unbonding_tx(&others[1], &stage.other_staker()));
-        stage.accepted(&others[1].slash_unbonding(&stage.secp, exposed).unwrap());
+        stage.accepted(&others[1].verified_parts().slash_unbonding(&stage.secp, exposed).unwrap());
         let refund = others[1].unbonding_slashing().refund();
         stage.withdrawn(refund, &stage.other_staker(), stage.tip());
     }

@@ -52,9 +52,9 @@ fn slash_with_every_provider(stage: &Stage<'_>) {
         assert_eq!(exposed.public_key(), key(provider));
         opens_nothing_else(stage, &staked, exposed, &others);
 
-        stage.accepted(&staked.slash(&stage.secp, exposed).unwrap());
+        stage.accepted(&staked.verified_parts().slash(&stage.secp, exposed).unwrap());
         stage.withdrawn(staked.slashing().refund(), &stage.staker, stage.tip());
-        stage.accepted(&unbonded.slash_unbonding(&stage.secp, exposed).unwrap());
+        stage.accepted(&unbonded.verified_parts().slash_unbonding(&stage.secp, exposed).unwrap());
         stage.withdrawn(unbonded.unbonding_slashing().refund(), &stage.staker, stage.tip());
     }
 }
@@ -83,8 +83,10 @@ fn a_stake_without_the_exposed_provider_is_untouched_by_its_key() {
     let safe = stage.locked_by(&stage.staker, &[good], 1).remove(0);
     let exposed = stage.equivocation(&bad);
     let unknown = DelegationError::UnknownProvider { key: key(&bad) };
-    assert_eq!(safe.slash(&stage.secp, exposed.exposed_key()), Err(unknown.clone()));
-    assert_eq!(safe.slash_unbonding(&stage.secp, exposed.exposed_key()), Err(unknown));
+    assert_eq!(safe.verified_parts().slash(&stage.secp, exposed.exposed_key()), Err(unknown.clone()));
+    assert_eq!(safe.verified_parts().slash_unbonding(&stage.secp, exposed.exposed_key()), Err(unknown));
     assert!(node.is_unspent(safe.stake().outpoint()).unwrap());
-    stage.accepted(&safe.slash(&stage.secp, stage.equivocation(&good).exposed_key()).unwrap());
+    stage.accepted(
+        &safe.verified_parts().slash(&stage.secp, stage.equivocation(&good).exposed_key()).unwrap(),
+    );
 }

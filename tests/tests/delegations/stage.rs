@@ -326,7 +326,7 @@ impl<'n> Stage<'n> {
     pub(crate) fn unbonding_tx(&self, delegation: &Delegation<Verified>, staker: &Keypair) -> Transaction {
         let (_, signature) =
             delegation.unbonding().spend(delegation.stake()).sign(&self.secp, staker, &[0; 32]);
-        delegation.finish_unbonding(&self.secp, signature).unwrap()
+        delegation.verified_parts().finish_unbonding(&self.secp, signature).unwrap()
     }
 
     pub(crate) fn mine(&self, blocks: u32) {

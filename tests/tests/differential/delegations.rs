@@ -179,7 +179,7 @@ impl Case {
 
     /// Our transactions with their witnesses, and the digests that they are signed over.
     fn signed(&self, secp: &Secp256k1<All>) -> [(&'static str, Transaction, [u8; 32]); 3] {
-        let (delegation, exposed) = (&self.delegation, self.exposed(secp));
+        let (delegation, exposed) = (self.delegation.verified_parts(), self.exposed(secp));
         let (stake, unbonding) = (delegation.stake(), delegation.unbonding());
         let (_, staker) = unbonding.spend(stake).sign(secp, &self.staker, &[0; 32]);
         let digest = |spend: LeafSpend<'_>| spend.sighash().to_byte_array();

@@ -17,7 +17,7 @@ impl Story<'_> {
         let (stake, unbonding) = (told.stake(), told.delegation.unbonding());
         let staker = self.signer.staker_keypair(told.staker)?;
         let (_, signature) = unbonding.spend(stake).sign(&self.secp, staker.keypair(), &aux());
-        let signed = told.delegation.finish_unbonding(&self.secp, signature)?;
+        let signed = told.delegation.verified_parts().finish_unbonding(&self.secp, signature)?;
 
         let txid = self.ground.source().broadcast(&signed)?;
         let height = self.mine(1)?;

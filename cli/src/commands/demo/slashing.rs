@@ -145,6 +145,6 @@ impl Bystander {
         let CheckedDelegation::Verified(delegation) = self.package.check(&self.secp, schedule)? else {
             return Err(Error::failed("the delegation lost its quorum"));
         };
-        Ok(delegation.slash(&self.secp, self.equivocation.exposed_key())?)
+        Ok(delegation.verified_parts().slash(&self.secp, self.equivocation.exposed_key())?)
     }
 }

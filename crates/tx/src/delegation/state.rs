@@ -4,7 +4,6 @@ use bitcoin::amount::CheckedSum;
 use bitcoin::secp256k1::schnorr::Signature;
 use bitcoin::secp256k1::{Keypair, Message, Secp256k1, Signing, Verification};
 use bitcoin::{Amount, Network, Transaction, TxOut, Txid, XOnlyPublicKey};
-use tapstake_crypto::ExposedKey;
 use tapstake_crypto::adaptor::point;
 use tapstake_crypto::pop::ProofOfPossession;
 use tapstake_params::StakingParams;
@@ -14,7 +13,7 @@ use super::check::{self, Presigned, SignatureCheck};
 use super::package::{Core, DelegationPackage, ExpansionPart, PreviousStake};
 use super::{
     CovenantSignatures, DelegationError, DelegationParts, SignedTx, StakerSignatures, StakingTx,
-    VerifiedParts, verified,
+    VerifiedParts,
 };
 use crate::coin::Stake;
 use crate::expansion::ExpansionTx;
@@ -482,50 +481,7 @@ impl Delegation<Verified> {
         }
     }
 
-    /// The unbonding transaction with its witness: the staker's signature, and exactly a quorum of the committee's.
-    ///
-    /// # Errors
-    ///
-    /// [`DelegationError::Witness`] if the staker's signature does not verify.
-    pub fn finish_unbonding<C: Verification>(
-        &self,
-        secp: &Secp256k1<C>,
-        staker: Signature,
-    ) -> Result<Transaction, DelegationError> {
-        let Core { stake, presigned, .. } = &self.core;
-        verified::finish_unbonding(secp, stake, presigned, &self.package.parts, staker)
-    }
-
-    /// The slashing transaction of the staking output with its witness, by nothing but a provider's exposed key: exactly a
-    /// quorum of decrypted signatures.
-    ///
-    /// # Errors
-    ///
-    /// [`DelegationError::UnknownProvider`] if it is the key of no provider of this stake.
-    pub fn slash<C: Signing + Verification>(
-        &self,
-        secp: &Secp256k1<C>,
-        exposed: &ExposedKey,
-    ) -> Result<Transaction, DelegationError> {
-        let Core { stake, presigned, .. } = &self.core;
-        verified::slash(secp, stake, presigned, &self.package.parts, exposed)
-    }
-
-    /// The slashing transaction of the unbonding output with its witness, likewise.
-    ///
-    /// # Errors
-    ///
-    /// [`DelegationError::UnknownProvider`] if it is the key of no provider of this stake.
-    pub fn slash_unbonding<C: Signing + Verification>(
-        &self,
-        secp: &Secp256k1<C>,
-        exposed: &ExposedKey,
-    ) -> Result<Transaction, DelegationError> {
-        let Core { stake, presigned, .. } = &self.core;
-        verified::slash_unbonding(secp, stake, presigned, &self.package.parts, exposed)
-    }
-
-    /// What a stake's proof carries of it, verified.
+    /// A copy of what is signed in advance, which unbonds and slashes: what a stake's proof carries, too.
     pub fn verified_parts(&self) -> VerifiedParts {
         let Core { stake, presigned, .. } = self.core.clone();
         VerifiedParts::new(stake, presigned, self.package.parts.clone())

@@ -5,8 +5,8 @@ use tapstake_crypto::ExposedKey;
 use tapstake_crypto::adaptor::{self, AdaptorSignature};
 
 use super::check::Presigned;
-use super::{CovenantSignatures, DelegationError, DelegationParts, SignedTx};
-use crate::coin::{Coin, Slashable, Stake};
+use super::{CovenantSignatures, DelegationError, DelegationParts};
+use crate::coin::Stake;
 use crate::fee_rates::PresignedFeeRates;
 use crate::slashing::SlashingTx;
 use crate::spend::Signatures;
@@ -73,10 +73,15 @@ impl VerifiedParts {
         secp: &Secp256k1<C>,
         staker: Signature,
     ) -> Result<Transaction, DelegationError> {
-        finish_unbonding(secp, &self.stake, &self.presigned, &self.parts, staker)
+        let parties = &self.stake.terms().parties;
+        let members = self.parts.covenant.iter().take(parties.covenant().threshold());
+        let members = members.map(|(member, given)| (*member, given.unbonding));
+        let signatures: Signatures = members.chain([(parties.staker(), staker)]).collect();
+        Ok(self.presigned.unbonding.finish(secp, &self.stake, &signatures)?)
     }
 
-    /// The slashing transaction of the staking output with its witness, by nothing but a provider's exposed key.
+    /// The slashing transaction of the staking output with its witness, by nothing but a provider's exposed key: exactly a
+    /// quorum of decrypted signatures.
     ///
     /// # Errors
     ///
@@ -86,7 +91,10 @@ impl VerifiedParts {
         secp: &Secp256k1<C>,
         exposed: &ExposedKey,
     ) -> Result<Transaction, DelegationError> {
-        slash(secp, &self.stake, &self.presigned, &self.parts, exposed)
+        let staker = self.parts.staker.ok_or(DelegationError::StakerMissing)?.slashing;
+        let [(_, digest), _] = self.presigned.slashing_digests();
+        let signatures = self.slashing_signatures(secp, exposed, digest, staker, |given| &given.slashing)?;
+        Ok(self.presigned.slashing.finish(secp, self.stake.coin(), &signatures)?)
     }
 
     /// The slashing transaction of the unbonding output with its witness, likewise.
@@ -99,82 +107,37 @@ impl VerifiedParts {
         secp: &Secp256k1<C>,
         exposed: &ExposedKey,
     ) -> Result<Transaction, DelegationError> {
-        slash_unbonding(secp, &self.stake, &self.presigned, &self.parts, exposed)
+        let Presigned { unbonding, unbonding_slashing, .. } = &self.presigned;
+        let staker = self.parts.staker.ok_or(DelegationError::StakerMissing)?.unbonding_slashing;
+        let [_, (_, digest)] = self.presigned.slashing_digests();
+        let signatures =
+            self.slashing_signatures(secp, exposed, digest, staker, |given| &given.unbonding_slashing)?;
+        Ok(unbonding_slashing.finish(secp, unbonding.coin(), &signatures)?)
     }
-}
 
-pub(super) fn finish_unbonding<C: Verification>(
-    secp: &Secp256k1<C>,
-    stake: &Stake,
-    presigned: &Presigned,
-    parts: &DelegationParts,
-    staker: Signature,
-) -> Result<Transaction, DelegationError> {
-    let quorum = stake.terms().parties.covenant().threshold();
-    let members = parts.covenant.iter().take(quorum).map(|(member, given)| (*member, given.unbonding));
-    let signatures: Signatures = members.chain([(stake.terms().parties.staker(), staker)]).collect();
-    Ok(presigned.unbonding.finish(secp, stake, &signatures)?)
-}
-
-pub(super) fn slash<C: Signing + Verification>(
-    secp: &Secp256k1<C>,
-    stake: &Stake,
-    presigned: &Presigned,
-    parts: &DelegationParts,
-    exposed: &ExposedKey,
-) -> Result<Transaction, DelegationError> {
-    let staker = parts.staker.ok_or(DelegationError::StakerMissing)?.slashing;
-    let given = |signatures: &CovenantSignatures, provider: usize| signatures.slashing.get(provider).copied();
-    let slashing = Slashing { tx: &presigned.slashing, digest: presigned.slashing_digests()[0], staker };
-    slashing.finish(secp, stake, stake.coin(), parts, exposed, given)
-}
-
-pub(super) fn slash_unbonding<C: Signing + Verification>(
-    secp: &Secp256k1<C>,
-    stake: &Stake,
-    presigned: &Presigned,
-    parts: &DelegationParts,
-    exposed: &ExposedKey,
-) -> Result<Transaction, DelegationError> {
-    let staker = parts.staker.ok_or(DelegationError::StakerMissing)?.unbonding_slashing;
-    let given = |signatures: &CovenantSignatures, provider: usize| {
-        signatures.unbonding_slashing.get(provider).copied()
-    };
-    let slashing =
-        Slashing { tx: &presigned.unbonding_slashing, digest: presigned.slashing_digests()[1], staker };
-    slashing.finish(secp, stake, presigned.unbonding.coin(), parts, exposed, given)
-}
-
-struct Slashing<'a> {
-    tx: &'a SlashingTx,
-    digest: (SignedTx, [u8; 32]),
-    staker: Signature,
-}
-
-impl Slashing<'_> {
-    fn finish<O: Slashable, C: Signing + Verification>(
+    /// Those of staker and provider, and a quorum of the committee's, decrypted.
+    fn slashing_signatures<C: Signing>(
         &self,
         secp: &Secp256k1<C>,
-        stake: &Stake,
-        coin: &Coin<O>,
-        parts: &DelegationParts,
         exposed: &ExposedKey,
-        given: impl Fn(&CovenantSignatures, usize) -> Option<AdaptorSignature>,
-    ) -> Result<Transaction, DelegationError> {
-        let parties = &stake.terms().parties;
+        digest: [u8; 32],
+        staker: Signature,
+        encrypted: impl Fn(&CovenantSignatures) -> &[AdaptorSignature],
+    ) -> Result<Signatures, DelegationError> {
+        let parties = &self.stake.terms().parties;
         let provider = exposed.public_key();
         let position = parties.providers().as_quorum().position(&provider);
         let position = position.ok_or(DelegationError::UnknownProvider { key: provider })?;
-        let decrypted = parts.covenant.iter().filter_map(|(member, signatures)| {
-            let signature = adaptor::decrypt(&given(signatures, position)?, &provider, exposed).ok()?;
+        let decrypted = self.parts.covenant.iter().filter_map(|(member, given)| {
+            let signature = adaptor::decrypt(encrypted(given).get(position)?, &provider, exposed).ok()?;
             Some((*member, signature))
         });
         let mut signatures: Signatures = decrypted.take(parties.covenant().threshold()).collect();
-        signatures.insert(parties.staker(), self.staker);
+        signatures.insert(parties.staker(), staker);
         // The key is anybody's by now: no randomness is needed to keep it.
-        let message = Message::from_digest(self.digest.1);
+        let message = Message::from_digest(digest);
         let own = secp.sign_schnorr_with_aux_rand(&message, &exposed.keypair(secp), &[0; 32]);
         signatures.insert(provider, own);
-        Ok(self.tx.finish(secp, coin, &signatures)?)
+        Ok(signatures)
     }
 }
