@@ -2,45 +2,24 @@
 //!
 //! A mainnet header is checked like a regtest one, but for one retarget in 2016.
 
-use bitcoin::block::{Header, Version as BlockVersion};
+mod common;
+
+use bitcoin::block::Header;
 use bitcoin::hashes::{Hash, sha256d};
 use bitcoin::key::Secp256k1;
-use bitcoin::script::Builder;
-use bitcoin::{
-    Amount, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxMerkleNode, TxOut, Txid, Witness,
-    XOnlyPublicKey, absolute, merkle_tree, transaction,
-};
+use bitcoin::{Amount, Network, OutPoint, ScriptBuf, TxMerkleNode, TxOut, Txid, XOnlyPublicKey};
+use common::{DEPTH, header, proven, tx};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use tapstake_params::{Height, Schedule, Timelock, local};
+use tapstake_params::{Schedule, Timelock, local};
 use tapstake_script::{Providers, StakeTerms};
 use tapstake_verifier::headers::{Anchor, HeaderChain, HeaderValidator};
-use tapstake_verifier::{
-    Claim, Depth, InclusionProof, MerkleBranch, Policy, Registration, StakeProof, verify,
-};
+use tapstake_verifier::{Claim, Depth, Policy, Registration, StakeProof, verify};
 
 const HEADERS: usize = 2016;
-const TRANSACTIONS: usize = 3166;
-/// Levels of a tree of that many leaves.
-const DEPTH: usize = 12;
 
 fn main() {
     divan::main();
-}
-
-fn header(last: &Header, merkle_root: TxMerkleNode) -> Header {
-    let mut header = Header {
-        version: BlockVersion::from_consensus(0x2000_0000),
-        prev_blockhash: last.block_hash(),
-        merkle_root,
-        time: last.time + 600,
-        bits: last.bits,
-        nonce: 0,
-    };
-    while !header.target().is_met_by(header.block_hash()) {
-        header.nonce += 1;
-    }
-    header
 }
 
 fn headers() -> Vec<Header> {
@@ -102,14 +81,6 @@ fn key(hex: &str) -> XOnlyPublicKey {
     hex.parse().expect("a key on the curve")
 }
 
-fn tx(previous_output: OutPoint, script_sig: ScriptBuf, output: Vec<TxOut>) -> Transaction {
-    let sequence = Sequence::ENABLE_RBF_NO_LOCKTIME;
-    let input = vec![TxIn { previous_output, script_sig, sequence, witness: Witness::new() }];
-    let (version, lock_time) = (transaction::Version::TWO, absolute::LockTime::ZERO);
-    Transaction { version, lock_time, input, output }
-}
-
-/// A stake in the middle of a block of 3,166 transactions.
 fn world() -> World {
     let secp = Secp256k1::new();
     let schedule =
@@ -125,31 +96,8 @@ fn world() -> World {
             .expect("distinct keys");
     let script_pubkey = terms.staking_output(&secp).script_pubkey().clone();
     let staking_output = TxOut { value: Amount::from_sat(50_000), script_pubkey };
-    let stake = tx(OutPoint::new(Txid::hash(b"coin"), 0), ScriptBuf::new(), vec![staking_output.clone()]);
-    let script_sig = Builder::new().push_int(1).push_slice([0; 8]).into_script();
-    let coinbase = tx(OutPoint::null(), script_sig, vec![staking_output]);
-
-    let mut txids: Vec<Txid> = (0..TRANSACTIONS).map(|i| Txid::hash(&i.to_le_bytes())).collect();
-    txids[0] = coinbase.compute_txid();
-    txids[1000] = stake.compute_txid();
-    let root = merkle_tree::calculate_root(txids.iter().copied().map(TxMerkleNode::from));
-    let branch = |index| MerkleBranch::from_txids(&txids, index).expect("a transaction of the block");
-    assert_eq!(branch(1000).depth(), DEPTH);
-
-    let anchor = Anchor::genesis(Network::Regtest);
-    let header = header(anchor.header(), root.expect("a block has transactions"));
-    let mut chain = HeaderChain::new(anchor, 6);
-    chain.extend(&[header]).expect("a valid header");
-    let proof = StakeProof {
-        network: Network::Regtest,
-        vout: 0,
-        claim,
-        inclusion_height: Height::new(1),
-        header,
-        inclusion: InclusionProof::new(stake, branch(1000), coinbase, branch(0)),
-        own_headers: None,
-        delegation: None,
-    };
+    let stake = tx(OutPoint::new(Txid::hash(b"coin"), 0), ScriptBuf::new(), vec![staking_output]);
+    let (chain, proof) = proven(claim, stake, None);
     World { schedule, policy: Policy::new(Depth::Confirmations(1)), chain, proof }
 }
 
