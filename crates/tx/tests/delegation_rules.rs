@@ -13,6 +13,7 @@ use common::delegation::{
     FEE, VALUE, default_world, p2wpkh, some_witness, staking_tx, terms_under, verified,
 };
 use common::{World, key, keypair, world};
+use proptest::prelude::*;
 use tapstake_crypto::pop::{Account, ProofOfPossession};
 use tapstake_params::{Quorum, Slashing, StakingParams, Timelock};
 use tapstake_script::{Providers, StakeTerms};
@@ -552,4 +553,45 @@ fn a_txid_that_signing_would_change_is_refused_when_building() {
     let params = &world.params;
     let refusal = Delegation::build(&world.secp, Network::Regtest, params, terms, tx, &prevouts, VALUE, FEE);
     assert_eq!(refusal, Err(DelegationError::Staking(StakingError::TxidNotFinal { input: 0 })));
+}
+
+fn any_amount() -> impl Strategy<Value = Amount> {
+    let near = |at: u64| (0..3u64).prop_map(move |more| at.saturating_add(more).saturating_sub(1));
+    let sat =
+        prop_oneof![near(0), near(546), near(Amount::MAX_MONEY.to_sat()), near(u64::MAX / 2), near(u64::MAX)];
+    sat.prop_map(Amount::from_sat)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_amount_anywhere_is_judged_and_no_sum_of_them_overflows(place in 0usize..8, amount in any_amount()) {
+        let world = default_world();
+        let mut package = world.verified().package();
+        let mut tx = package.staking_tx.unsigned().clone();
+        match place {
+            0 => package.value = amount,
+            1 => package.parts.unbonding_tx.output[0].value = amount,
+            2 | 3 => package.parts.slashing_tx.output[place - 2].value = amount,
+            4 | 5 => package.parts.unbonding_slashing_tx.output[place - 4].value = amount,
+            6 => tx.output[0].value = amount,
+            _ => package.prevouts[0].value = amount,
+        }
+        package.staking_tx = StakingTx::from(tx.clone());
+        // Nothing in the file is signed over what a prevout holds.
+        let spent = tx.output.iter().fold(0, |sum: u64, output| sum.saturating_add(output.value.to_sat()));
+        let covered = place == 7 && amount.to_sat() >= spent;
+        prop_assert_eq!(world.check(&package).is_ok(), covered);
+
+        // Made of the same amounts anew.
+        let (terms, fee) = (world.stake.terms().clone(), if place == 0 { amount } else { FEE });
+        let (params, prevouts) = (&world.params, &package.prevouts);
+        if let Ok(draft) =
+            Delegation::build(&world.secp, Network::Regtest, params, terms, tx, prevouts, VALUE, fee)
+        {
+            prop_assert_eq!(draft.staking_fee().map(Amount::to_sat), prevouts[0].value.to_sat().checked_sub(spent));
+            prop_assert_eq!(draft.presigned_fee_rates().slashing.fee, fee);
+        }
+    }
 }
