@@ -1,13 +1,12 @@
 //! Files that their owner alone reads, whole or not there.
 
 use std::fs::FileType;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
-use tempfile::NamedTempFile;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::file::kind::Kind;
 
 pub(crate) mod kind;
@@ -18,20 +17,16 @@ pub(crate) mod kind;
 ///
 /// If there is one of this name: it is left as it is.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let written = complete(path, bytes)?.persist_noclobber(path);
-    written.map_err(|error| match error.error.kind() {
+    tapstake_durable::create(path, bytes).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => Error::rule("file", format!("{} is there already", path.display()))
             .next("give another name, or move it away"),
-        _ => unread(&path.display().to_string(), &error.error),
-    })?;
-    sync_folder(path)
+        _ => unwritten(path, &error),
+    })
 }
 
 /// Writes a file in place of whatever was there, with mode 0600.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let written = complete(path, bytes)?.persist(path);
-    written.map_err(|error| unread(&path.display().to_string(), &error.error))?;
-    sync_folder(path)
+    tapstake_durable::replace(path, bytes).map_err(|error| unwritten(path, &error))
 }
 
 /// Writes a file in place of an older one of its kind, with mode 0600.
@@ -152,32 +147,14 @@ pub(crate) fn clipped(text: &str) -> String {
     format!("{head} … {tail}")
 }
 
-/// The bytes in a temporary file beside `path`, on the disk.
-fn complete(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
-    let fill = || {
-        let mut file = NamedTempFile::new_in(folder_of(path))?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        Ok::<_, std::io::Error>(file)
-    };
-    fill().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Error::rule("file", format!("{}: its folder is not there", path.display()))
-            .next(format!("make it: mkdir -p {}", folder_of(path).display())),
-        _ => unread(&path.display().to_string(), &error),
-    })
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Makes the new name durable.
-fn sync_folder(path: &Path) -> Result<()> {
-    if cfg!(unix) {
-        let folder = std::fs::File::open(folder_of(path));
-        folder.and_then(|folder| folder.sync_all()).context(path.display())?;
+/// What is wrong when a file cannot be written.
+fn unwritten(path: &Path, error: &io::Error) -> Error {
+    let folder = tapstake_durable::folder_of(path);
+    if error.kind() == ErrorKind::NotFound && !folder.exists() {
+        return Error::rule("file", format!("{}: its folder is not there", path.display()))
+            .next(format!("make it: mkdir -p {}", folder.display()));
     }
-    Ok(())
+    unread(&path.display().to_string(), error)
 }
 
 #[cfg(test)]
@@ -192,6 +169,12 @@ mod tests {
         assert!(write_new(&path, b"second").is_err());
         assert_eq!(read(&path, 5).expect("read"), b"first");
         replace(&path, b"second").expect("written");
+        let nowhere = folder.path().join("no").join("x.json");
+        for write in [write_new, replace] {
+            let error = write(&nowhere, b"x").expect_err("no folder");
+            assert!(error.message().ends_with("its folder is not there"), "{}", error.message());
+            assert!(error.what_next().is_some_and(|next| next.starts_with("make it: mkdir -p ")));
+        }
         assert_eq!(read(&path, 6).expect("read"), b"second");
         assert!(read(&path, 5).is_err(), "longer than it may be");
         for none in [folder.path(), Path::new("there-is-no-such-file")] {

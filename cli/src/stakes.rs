@@ -193,12 +193,5 @@ pub(crate) fn forgotten_file(session: &Session<'_>, stake: OutPoint) -> Result<P
 
 /// Makes a folder, and those above it that are missing, which their owner alone enters (mode 0700).
 pub(crate) fn private_folders(folder: &Path) -> Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    builder.create(folder).context(folder.display())
+    tapstake_durable::create_folders(folder).context(folder.display())
 }
