@@ -1,30 +1,38 @@
 //! The index: what can be found fast, and can be made anew from the journal at any time.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bitcoin::Amount;
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256t::Tag, sha256t_hash_newtype};
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Statement, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Statement, params};
 use serde::Serialize;
+use tapstake_durable as durable;
 use tapstake_params::Height;
-use tapstake_restake::{PartsPerMillion, PoolId};
+use tapstake_restake::{Nav, PoolId};
 
 use crate::error::LedgerError;
 use crate::journal::Tip;
-use crate::line::Head;
+use crate::line::{Head, MAX_LINE};
 use crate::series::Point;
 
 /// The format of the database: its `user_version`. An older one is made anew.
 const FORMAT: u32 = 1;
+/// Where the row of the tip stands, and that of what was announced.
+const TIP: i64 = 1;
+const ANNOUNCED: i64 = 2;
+/// What the name of an index ends in while it is made.
+const DRAFT: &str = ".new";
+/// What the name of the mark ends in.
+const BEHIND: &str = ".behind";
 /// "tapb": which program's file it is, its `application_id`.
 const APPLICATION: i64 = 0x7461_7062;
 
 const SCHEMA: &str = "
     CREATE TABLE tip (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
+        id INTEGER PRIMARY KEY CHECK (id IN (1, 2)),
         counter INTEGER NOT NULL,
         head BLOB NOT NULL,
         length INTEGER NOT NULL,
@@ -40,7 +48,7 @@ const SCHEMA: &str = "
         counter INTEGER NOT NULL,
         pool TEXT NOT NULL,
         height INTEGER NOT NULL,
-        nav INTEGER,
+        nav TEXT,
         assets INTEGER NOT NULL,
         queued INTEGER NOT NULL,
         reserves INTEGER NOT NULL,
@@ -91,10 +99,24 @@ pub(crate) struct Index {
     draft: Option<PathBuf>,
 }
 
+/// What an index knows of its journal.
+///
+/// An entry is acknowledged only when the index was told of it, or when the index is marked as behind ([`Index::mark_behind`]). So
+/// what lies beyond a usable index without the mark was never acknowledged, if it is not more than one write can have left: one
+/// line, or what was announced ([`Index::announce`]). More shows that the index is an older copy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    /// Where the journal ended that it has seen.
+    pub(crate) tip: Tip,
+    /// The last entry and the last byte that a write can have left that nobody was told of. `None` if entries that the index was
+    /// not told of may have been acknowledged.
+    pub(crate) limit: Option<(u64, u64)>,
+}
+
 /// What lies beside a journal.
 pub(crate) enum Found {
-    /// An index, and where the journal ended that it has seen.
-    Usable(Index, Tip),
+    /// An index, and what it knows.
+    Usable(Index, Seen),
     /// None, or one that is proven to be damaged or older.
     Unusable(IndexState),
 }
@@ -134,38 +156,45 @@ impl Index {
             // SQLite would read zeros where the last page is cut off.
             let whole = pragma(&connection, "page_count")? * pragma(&connection, "page_size")?;
             let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-            let tip = connection.query_row("SELECT counter, head, length, seal FROM tip", [], tip_of)?;
+            let tip = "SELECT counter, head, length, seal FROM tip WHERE id = ?1";
+            let announced = connection.query_row(tip, [ANNOUNCED], tip_of).optional()?;
+            let tip = connection.query_row(tip, [TIP], tip_of)?;
             let last: Option<i64> =
                 connection.query_row("SELECT max(counter) FROM entry", [], |row| row.get(0))?;
-            Ok::<_, rusqlite::Error>((whole, check, tip, last))
+            Ok::<_, rusqlite::Error>((whole, check, tip, announced, last))
         };
-        let (whole, check, (tip, seal), last) = match read() {
-            Err(error) if is_damage(&error) => return damaged(error.to_string()),
+        let (whole, check, tip, announced, last) = match read() {
+            Err(error) if is_damage(&error) || is_value(&error) => return damaged(error.to_string()),
             other => other.map_err(|error| failed(file, error))?,
         };
         let length = fs::metadata(file).map_err(io)?.len();
         if check != "ok" || i64::try_from(length).is_ok_and(|length| length < whole) {
             return damaged(format!("{length} of {whole} bytes, check: {check}"));
         }
-        if seal != seal_of(&tip).to_vec() || last.unwrap_or(0).cast_unsigned() != tip.counter {
+        let sealed = |(tip, seal): &(Tip, Vec<u8>)| *seal == seal_of(tip);
+        let last = last.unwrap_or(0).cast_unsigned();
+        if !sealed(&tip) || last != tip.0.counter || !announced.as_ref().is_none_or(sealed) {
             return damaged("its tip is not what it says".to_owned());
         }
-        Ok(Found::Usable(Index { connection, file: file.to_owned(), draft: None }, tip))
+        let tip = tip.0;
+        let one = (tip.counter.saturating_add(1), tip.length.saturating_add(MAX_LINE as u64));
+        let limit = announced.map_or(one, |(all, _)| (one.0.max(all.counter), one.1.max(all.length)));
+        let behind = with_end(file, BEHIND).try_exists().map_err(io)?;
+        let seen = Seen { tip, limit: (!behind).then_some(limit) };
+        Ok(Found::Usable(Index { connection, file: file.to_owned(), draft: None }, seen))
+    }
+
+    /// Removes what a process that was stopped while it made an index has left. The journal's lock keeps all others away.
+    pub(crate) fn clear_draft(file: &Path) -> Result<(), LedgerError> {
+        remove(&with_end(file, DRAFT), &["", "-journal", "-wal", "-shm"])
     }
 
     /// Makes an empty index beside whatever is there, and begins to fill it: nothing is kept before [`Index::commit`], and what
     /// was there stays until [`Index::publish`].
     pub(crate) fn create(file: &Path) -> Result<Self, LedgerError> {
-        let draft = with_end(file, ".new");
-        remove(&draft, &["", "-journal", "-wal", "-shm"])?;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.mode(0o600);
-        }
-        options.open(&draft).map_err(|error| LedgerError::Io { file: draft.clone(), error })?;
+        Index::clear_draft(file)?;
+        let draft = with_end(file, DRAFT);
+        durable::private_file(&draft).map_err(|error| LedgerError::Io { file: draft.clone(), error })?;
         let create = || {
             let connection = connect(&draft)?;
             connection.execute_batch(&format!(
@@ -181,8 +210,7 @@ impl Index {
     pub(crate) fn publish(&mut self) -> Result<(), LedgerError> {
         let Some(draft) = self.draft.take() else { return Ok(()) };
         // SQLite names its own journal after the file that it has opened, so a renamed file is opened again.
-        let closed = Connection::open_in_memory().map_err(|error| failed(&self.file, error))?;
-        drop(std::mem::replace(&mut self.connection, closed));
+        self.close().map_err(|error| failed(&self.file, error))?;
         // The old one's would be played into the new one.
         remove(&self.file, &["-journal", "-wal", "-shm"])?;
         fs::rename(&draft, &self.file).map_err(|error| LedgerError::Io { file: self.file.clone(), error })?;
@@ -190,14 +218,33 @@ impl Index {
         Ok(())
     }
 
-    /// Throws away an index that was not published.
-    pub(crate) fn discard(self) {
-        let Index { connection, draft, .. } = self;
-        drop(connection);
-        if let Some(draft) = draft {
-            // What stays is removed before the next one is made.
-            let _ = remove(&draft, &["", "-journal"]);
-        }
+    /// Lets go of the file.
+    fn close(&mut self) -> Result<(), rusqlite::Error> {
+        let closed = Connection::open_in_memory()?;
+        drop(std::mem::replace(&mut self.connection, closed));
+        Ok(())
+    }
+
+    /// Marks the index, on the disk, as behind: entries are acknowledged of which it could not be told.
+    pub(crate) fn mark_behind(&self) -> Result<(), LedgerError> {
+        let mark = with_end(&self.file, BEHIND);
+        let made = match durable::private_file(&mark) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            other => other.and_then(|file| file.sync_all()),
+        };
+        let made = made.and_then(|()| durable::sync_folder(durable::folder_of(&mark)));
+        made.map_err(|error| LedgerError::Io { file: mark, error })
+    }
+
+    /// Takes the mark away: the index has all entries.
+    pub(crate) fn unmark(&self) {
+        // A mark that stays forbids more than it must, and no less.
+        let _ = remove(&self.file, &[BEHIND]);
+    }
+
+    /// Tells the index up to where several lines will be written at once.
+    pub(crate) fn announce(&self, tip: &Tip) -> Result<(), LedgerError> {
+        self.set_tip(ANNOUNCED, tip).map_err(|error| self.error(error))
     }
 
     pub(crate) fn file(&self) -> &Path {
@@ -224,7 +271,7 @@ impl Index {
             for point in points {
                 let [assets, queued, reserves] =
                     [point.assets, point.queued, point.reserves].map(|amount| amount.to_sat().cast_signed());
-                let (height, nav) = (point.height.to_u32(), point.nav.map(PartsPerMillion::to_u32));
+                let (height, nav) = (point.height.to_u32(), point.nav.millionths().to_string());
                 let counter = point.counter.cast_signed();
                 let row = params![counter, point.pool.as_str(), height, nav, assets, queued, reserves];
                 let sql = "INSERT INTO point VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -238,12 +285,25 @@ impl Index {
     /// Keeps what was added: the index is then as far as `tip`.
     pub(crate) fn commit(&self, tip: &Tip) -> Result<(), LedgerError> {
         let commit = || {
-            let (counter, length) = (tip.counter.cast_signed(), tip.length.cast_signed());
-            let row = params![counter, tip.head.to_bytes(), length, seal_of(tip)];
-            self.connection.execute("INSERT OR REPLACE INTO tip VALUES (1, ?1, ?2, ?3, ?4)", row)?;
+            self.set_tip(TIP, tip)?;
             self.connection.execute_batch("COMMIT")
         };
         commit().map_err(|error| self.error(error))
+    }
+
+    /// Takes back what was announced: it is written, or given up.
+    pub(crate) fn withdraw(&self) -> Result<(), LedgerError> {
+        let sql = "DELETE FROM tip WHERE id = ?1";
+        let withdraw = || self.connection.prepare_cached(sql)?.execute([ANNOUNCED]);
+        withdraw().map(drop).map_err(|error| self.error(error))
+    }
+
+    fn set_tip(&self, id: i64, tip: &Tip) -> Result<(), rusqlite::Error> {
+        let (counter, length) = (tip.counter.cast_signed(), tip.length.cast_signed());
+        let row = params![id, counter, tip.head.to_bytes(), length, seal_of(tip)];
+        let sql = "INSERT OR REPLACE INTO tip VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.connection.prepare_cached(sql)?.execute(row)?;
+        Ok(())
     }
 
     /// Every entry, in order, for [`entry_of`].
@@ -293,6 +353,15 @@ impl Index {
     }
 }
 
+impl Drop for Index {
+    fn drop(&mut self) {
+        // One that was never published is nothing; what stays of it nevertheless is removed by the next opening.
+        if self.draft.take().is_some() && self.close().is_ok() {
+            let _ = Index::clear_draft(&self.file);
+        }
+    }
+}
+
 /// What a failure of SQLite means.
 pub(crate) fn failed(file: &Path, error: rusqlite::Error) -> LedgerError {
     match error.sqlite_error_code() {
@@ -311,12 +380,19 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
                 // The statements are right for the format: a table or a column is missing.
                 || failure.extended_code == rusqlite::ffi::SQLITE_ERROR
         }
-        rusqlite::Error::QueryReturnedNoRows
-        | rusqlite::Error::FromSqlConversionFailure(..)
-        | rusqlite::Error::IntegralValueOutOfRange(..)
-        | rusqlite::Error::InvalidColumnType(..) => true,
+        rusqlite::Error::SqlInputError { .. } | rusqlite::Error::QueryReturnedNoRows => true,
         _ => false,
     }
+}
+
+/// Whether a row was read whose value is none that this program writes.
+pub(crate) fn is_value(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+    )
 }
 
 fn connect(file: &Path) -> Result<Connection, rusqlite::Error> {
@@ -381,11 +457,14 @@ pub(crate) fn point_of(row: &Row<'_>) -> Result<Point, rusqlite::Error> {
         rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, error.into())
     })?;
     let sat = |column| number(row, column).map(Amount::from_sat);
+    let nav: String = row.get(3)?;
     Ok(Point {
         counter: number(row, 0)?,
         height: Height::new(row.get(2)?),
         pool,
-        nav: row.get::<_, Option<u32>>(3)?.map(PartsPerMillion::new),
+        nav: nav.parse().map(Nav::new).map_err(|error: std::num::ParseIntError| {
+            rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, error.into())
+        })?,
         assets: sat(4)?,
         queued: sat(5)?,
         reserves: sat(6)?,

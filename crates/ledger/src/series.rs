@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bitcoin::Amount;
 use serde::Serialize;
 use tapstake_params::Height;
-use tapstake_restake::{Book, Event, PartsPerMillion, Pool, PoolId};
+use tapstake_restake::{Book, Event, Nav, PartsPerMillion, Pool, PoolId};
 
 /// What a pool was worth after an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -16,8 +16,8 @@ pub struct Point {
     pub height: Height,
     /// The pool.
     pub pool: PoolId,
-    /// The net asset value as [`Pool::nav_floor`] counts it: 1,000,000 when the pool opens. `None` where it does not fit.
-    pub nav: Option<PartsPerMillion>,
+    /// The net asset value, rounded down.
+    pub nav: Nav,
     /// What the shares stand for, in satoshi.
     #[serde(rename = "assets_sat", with = "bitcoin::amount::serde::as_sat")]
     pub assets: Amount,
@@ -99,8 +99,11 @@ fn touched(book: &Book, event: &Event) -> Touched {
         | Event::RequestExit { pool, .. }
         | Event::RequestWithdrawal { pool, .. }
         | Event::FinaliseExit { pool, .. }
-        | Event::MakeGood { pool, .. } => Touched::One(pool.clone()),
-        Event::EndStake { stake, .. } | Event::ReturnStake { stake, .. } => match book.minted_in(stake) {
+        | Event::MakeGood { pool, .. }
+        | Event::WriteDown { pool, .. } => Touched::One(pool.clone()),
+        Event::EndStake { stake, .. }
+        | Event::ReturnStake { stake, .. }
+        | Event::ExpandStake { of: stake, .. } => match book.minted_in(stake) {
             Ok(Some(pool)) => Touched::One(pool.clone()),
             _ => Touched::None,
         },
@@ -111,6 +114,7 @@ fn touched(book: &Book, event: &Event) -> Touched {
         | Event::Reward { .. }
         | Event::Claim { .. }
         | Event::ClaimCommission { .. }
+        | Event::GiveBack { .. }
         | Event::Transfer { .. } => Touched::None,
         // A slashing, and whatever else comes to be.
         _ => Touched::Any,

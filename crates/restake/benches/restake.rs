@@ -19,6 +19,7 @@ const CHUNK: u32 = 10_000;
 
 struct World {
     book: Book,
+    height: Height,
     providers: Vec<XOnlyPublicKey>,
     services: [ServiceId; 2],
     coin: Denomination,
@@ -48,6 +49,7 @@ impl World {
         let name = |text| ServiceId::new(text).expect("a short name");
         let mut world = World {
             book: Book::new(),
+            height: Height::new(1_000),
             providers: (0..PROVIDERS).map(provider).collect(),
             services: [name("oracle"), name("bridge")],
             coin: Denomination::new("coin").expect("a short name"),
@@ -71,7 +73,7 @@ impl World {
     }
 
     fn enter(&mut self, event: Event) {
-        self.book.apply(&Entry { height: Height::new(1_000), event }).expect("an entry that is taken");
+        self.book.apply(&Entry { height: self.height, event }).expect("an entry that is taken");
     }
 
     /// The time of one of `count` events, of which the making is not counted.
@@ -81,7 +83,7 @@ impl World {
             let numbers = from..count.min(from.saturating_add(CHUNK));
             let events: Vec<_> = numbers.map(|n| event(self, n)).collect();
             let entries: Vec<_> =
-                events.into_iter().map(|event| Entry { height: Height::new(1_000), event }).collect();
+                events.into_iter().map(|event| Entry { height: self.height, event }).collect();
             let start = Instant::now();
             for entry in &entries {
                 self.book.apply(entry).expect("an entry that is taken");
@@ -97,6 +99,8 @@ impl World {
         let refund = value - slashed - Amount::from_sat(1_000);
         let stake = JournalledStake {
             outpoint: outpoint(n),
+            spends: vec![OutPoint::new(Txid::hash(&n.to_le_bytes()), 1)],
+            unbonding: OutPoint::new(Txid::hash(&[n.to_be_bytes(); 2].concat()), 0),
             value,
             slashed,
             refund,
@@ -147,6 +151,8 @@ fn measure(stakes: u32, fresh: bool) {
             after.saturating_sub(before) / u64::from(stakes)
         );
     }
+    // Rewards of a height come before the stakes that begin to count there.
+    world.height = world.height.saturating_add(1);
     line("reward the stakes of a provider", world.timed(ops.max(PROVIDERS), World::reward));
     let service = world.services[0].clone();
     let claim = |_: &World, n| Event::Claim { stake: outpoint(spread(n)), service: service.clone() };

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use bitcoin::{Amount, XOnlyPublicKey};
 use serde::{Deserialize, Serialize};
+use tapstake_params::Height;
 
 use crate::units::{PartsPerMillion, ServiceId, mul_div_floor};
 
@@ -16,7 +17,8 @@ pub enum Allocation {
     Shared,
     /// Each provider counts a part; together they are at most the stake.
     Exclusive(Vec<Part>),
-    /// It does not count any more. What it has earned stays.
+    /// It does not count any more. What it has earned stays, and so does what it has stood for, until the service's
+    /// unbonding time is over.
     Withdrawn,
 }
 
@@ -40,12 +42,36 @@ pub struct StakeExposure {
     pub slashable: Amount,
     /// What each service counts, in satoshi.
     pub nominal: BTreeMap<ServiceId, u128>,
+    /// What services have counted that the stake has left, in whole or in part, and can still rely on.
+    pub leaving: BTreeMap<ServiceId, Leaving>,
+}
+
+/// What a stake has counted for at a service. It earns nothing there any more, and stands for it below a height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaving {
+    /// What the service has counted, in satoshi.
+    pub nominal: u128,
+    /// The first height at which it is free of it: the service's unbonding time after it left.
+    pub until: Height,
+}
+
+impl Leaving {
+    /// This and what was left before: the more of it, for the longer time.
+    pub(crate) fn and(self, before: Option<&Leaving>) -> Self {
+        before.map_or(self, |before| Leaving {
+            nominal: self.nominal.max(before.nominal),
+            until: self.until.max(before.until),
+        })
+    }
 }
 
 impl StakeExposure {
-    /// The sum of what the services count.
+    /// The sum of what the services count, or have counted and can still rely on, whichever is more at each.
     pub fn nominal_total(&self) -> u128 {
-        self.nominal.values().fold(0, |sum, nominal| sum.saturating_add(*nominal))
+        let left = |service| self.leaving.get(service).map_or(0, |leaving| leaving.nominal);
+        let counting = self.nominal.iter().map(|(service, nominal)| (*nominal).max(left(service)));
+        let gone = self.leaving.iter().filter(|(service, _)| !self.nominal.contains_key(*service));
+        counting.chain(gone.map(|(_, leaving)| leaving.nominal)).fold(0, u128::saturating_add)
     }
 
     /// The sum of what the services count, divided by the stake and rounded down: 100 % is once. `None` if it does not fit.

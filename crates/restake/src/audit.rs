@@ -29,7 +29,7 @@ pub enum Imbalance {
         /// What the stakes add up to.
         stakes: u128,
     },
-    /// Paid, claimable, carried and held are not what was put in.
+    /// Paid, claimable, carried, held and given back are not what was put in.
     #[error("{service}: of {put_in} put in for provider {provider}, not exactly as much is accounted for")]
     Rewards {
         /// The service.
@@ -127,6 +127,7 @@ pub(crate) fn check(ledger: &Ledger) -> Result<(), Imbalance> {
             rewards.held,
             rewards.commission,
             rewards.commission_paid,
+            rewards.given_back,
             fractions / REWARD_SCALE,
         ];
         let accounted = parts.iter().try_fold(0u128, |sum, part| sum.checked_add(*part));
@@ -156,7 +157,7 @@ pub(crate) fn check_receipts(ledger: &Ledger, receipts: &Receipts) -> Result<(),
             let minted = stake.pool.map(|pool| receipts.name(pool)) == Some(name);
             let slashed = stake.status == StakeStatus::Slashed;
             let agrees = match pooled.status {
-                PooledStatus::Live => !slashed && pooled.value == stake.value,
+                PooledStatus::Live => stake.loss_now().is_some() && pooled.value == stake.value,
                 PooledStatus::Slashed => slashed,
                 PooledStatus::Ended => stake.status != StakeStatus::Active,
             };
@@ -207,6 +208,7 @@ fn check_pool(pool: &Pool) -> Result<(), &'static str> {
 mod tests {
     use alloc::vec;
 
+    use bitcoin::hashes::Hash;
     use bitcoin::key::{Keypair, Secp256k1};
     use bitcoin::{Amount, OutPoint};
     use tapstake_crypto::pop::Account;
@@ -225,8 +227,11 @@ mod tests {
         let (service, pool) = (ServiceId::new("a").unwrap(), PoolId::new("p").unwrap());
         let (height, unbonding_time) = (Height::new(10), Timelock::new(100).unwrap());
         let outpoint = OutPoint { vout: 1, ..OutPoint::null() };
+        let output = |byte| OutPoint::new(bitcoin::Txid::from_byte_array([byte; 32]), 0);
         let stake = AdmittedStake::try_from(JournalledStake {
             outpoint,
+            spends: vec![output(7)],
+            unbonding: output(8),
             value: Amount::from_sat(70_001),
             slashed: Amount::from_sat(7_000),
             refund: Amount::from_sat(62_000),
@@ -247,8 +252,8 @@ mod tests {
         ledger.registry.register_service(&service, &terms).unwrap();
         ledger.registry.register_provider(&service, &provider, PartsPerMillion::new(50_000)).unwrap();
         ledger.admit(&stake.unwrap(), height).unwrap();
-        ledger.allocate(&outpoint, &service, &Allocation::Shared).unwrap();
-        ledger.reward(&service, &provider, &terms.denomination, 1_000).unwrap();
+        ledger.allocate(&outpoint, &service, &Allocation::Shared, height).unwrap();
+        ledger.reward(&service, &provider, &terms.denomination, 1_000, Height::new(11)).unwrap();
         receipts.change(&Event::OpenPool { pool: pool.clone(), unbonding_time }, height).unwrap();
         receipts.mint(&mut ledger, &pool, &HolderId::new("alice").unwrap(), &outpoint).unwrap();
         (ledger, receipts)
@@ -265,14 +270,16 @@ mod tests {
 
     #[test]
     fn a_base_unit_too_many_or_too_few_is_found() {
-        let rewards: [fn(&mut crate::Rewards); 7] = [
+        let rewards: [fn(&mut crate::Rewards); 9] = [
             |rewards| rewards.put_in += 1,
             |rewards| rewards.paid += 1,
             |rewards| rewards.held += 1,
             |rewards| rewards.commission -= 1,
             |rewards| rewards.commission_paid += 1,
             |rewards| rewards.carry += 1,
-            |rewards| rewards.per_sat += 1,
+            |rewards| rewards.given_back += 1,
+            |rewards| rewards.per_sat.fraction += 1,
+            |rewards| rewards.per_sat.whole += 1,
         ];
         for change in rewards {
             let found = tampered(|ledger| change(&mut ledger.registry.accumulators[0].rewards));

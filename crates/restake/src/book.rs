@@ -18,8 +18,9 @@ use crate::receipts::Receipts;
 use crate::registry::ServiceTerms;
 use crate::rewards::Rewards;
 use crate::risk::RiskReport;
-use crate::stake::{End, StakeStatus};
-use crate::units::{Denomination, PartsPerMillion, PoolId, ServiceId};
+use crate::shares::Nav;
+use crate::stake::{AdmittedStake, End, StakeStatus};
+use crate::units::{Denomination, HolderId, PartsPerMillion, PoolId, ServiceId};
 
 /// The books of one operator: what the entries of its journal make, and nothing else.
 ///
@@ -41,6 +42,10 @@ pub struct ServiceView<'a> {
     pub terms: &'a ServiceTerms,
     /// What secures it.
     pub exposure: Exposure,
+    /// How many stakes have left it and still stand for it.
+    pub leaving: u64,
+    /// What a slashing of these takes at most.
+    pub leaving_slashable: Amount,
 }
 
 /// A provider of a service.
@@ -97,6 +102,7 @@ impl Book {
         self.check_due(*height, event)?;
         self.change(*height, event)?;
         (self.height, self.entries) = (*height, entries);
+        self.ledger.forget(*height);
         Ok(())
     }
 
@@ -118,16 +124,20 @@ impl Book {
                 ledger.registry.register_provider(service, provider, *commission)
             }
             Event::AdmitStake { stake } => ledger.admit(stake, height),
-            Event::Allocate { stake, service, allocation } => ledger.allocate(stake, service, allocation),
-            Event::Reward { service, provider, denomination, amount } => {
-                ledger.reward(service, provider, denomination, *amount)
+            Event::ExpandStake { of, stake, holder } => self.expand(of, stake, holder.as_ref(), height),
+            Event::Allocate { stake, service, allocation } => {
+                ledger.allocate(stake, service, allocation, height)
             }
+            Event::Reward { service, provider, denomination, amount } => {
+                ledger.reward(service, provider, denomination, *amount, height)
+            }
+            Event::GiveBack { service, provider } => ledger.give_back(service, provider),
             Event::Claim { stake, service } => ledger.claim(stake, service),
             Event::ClaimCommission { service, provider } => ledger.claim_commission(service, provider),
             Event::EndStake { stake, end } => self.end_stake(stake, *end, height),
             Event::Slash { provider } => self.slash(provider, height),
             Event::Mint { pool, holder, stake } => receipts.mint(ledger, pool, holder, stake),
-            Event::ReturnStake { stake, returned } => receipts.take_back(ledger, stake, *returned, height),
+            Event::ReturnStake { stake, returned } => self.take_back(stake, *returned, height),
             Event::ChooseService { service, .. } => {
                 ledger.registry.service(service)?;
                 receipts.change(event, height)
@@ -141,18 +151,41 @@ impl Book {
         if end == End::Spent {
             self.receipts.lose_sight(&self.ledger, outpoint)?;
         }
-        self.ledger.make(change);
+        self.ledger.make(change, height);
+        Ok(())
+    }
+
+    fn take_back(&mut self, outpoint: &OutPoint, returned: Amount, height: Height) -> Result<(), BookError> {
+        let stake = self.ledger.stake_id(outpoint)?;
+        let change = self.ledger.returned(stake, height)?;
+        self.receipts.take_back(&self.ledger, stake, returned, height)?;
+        self.ledger.make(change, height);
+        Ok(())
+    }
+
+    fn expand(
+        &mut self,
+        of: &OutPoint,
+        stake: &AdmittedStake,
+        holder: Option<&HolderId>,
+        height: Height,
+    ) -> Result<(), BookError> {
+        let old = self.ledger.stake_id(of)?;
+        let change = self.ledger.expansion(old, stake, height)?;
+        let pool = self.receipts.expand(&self.ledger, old, stake, holder)?;
+        self.ledger.enter(stake, pool)?;
+        self.ledger.make(change, height);
         Ok(())
     }
 
     /// One transition for every book: the services that counted the stakes, the pools that stand on them, the exits that wait.
     fn slash(&mut self, provider: &XOnlyPublicKey, height: Height) -> Result<(), BookError> {
         self.ledger.registry.not_slashed(provider)?;
-        let losses = self.ledger.losses(provider, height);
-        let change = self.ledger.slashing(&losses)?;
+        let losses = self.ledger.losses(provider);
+        let change = self.ledger.slashing(&losses, height)?;
         let pools = self.receipts.slashed(&self.ledger, &losses)?;
         self.ledger.registry.slashed.insert(*provider, height);
-        self.ledger.make(change);
+        self.ledger.make(change, height);
         self.receipts.replace(pools);
         Ok(())
     }
@@ -175,12 +208,7 @@ impl Book {
 
     /// The services, by name.
     pub fn services(&self) -> impl Iterator<Item = ServiceView<'_>> {
-        let services = self.ledger.registry.service_names();
-        services.map(|(name, service)| ServiceView {
-            name,
-            terms: &service.terms,
-            exposure: service.exposure,
-        })
+        self.ledger.registry.service_ids().map(|service| self.service_view(service))
     }
 
     /// A service.
@@ -189,8 +217,19 @@ impl Book {
     ///
     /// [`BookError::UnknownService`].
     pub fn service(&self, name: &ServiceId) -> Result<ServiceView<'_>, BookError> {
-        let service = &self.ledger.registry.services[self.ledger.registry.service(name)?];
-        Ok(ServiceView { name: &service.name, terms: &service.terms, exposure: service.exposure })
+        self.ledger.registry.service(name).map(|service| self.service_view(service))
+    }
+
+    fn service_view(&self, service: u32) -> ServiceView<'_> {
+        let (leaving, leaving_slashable) = self.ledger.left(service, self.height);
+        let service = &self.ledger.registry.services[service];
+        ServiceView {
+            name: &service.name,
+            terms: &service.terms,
+            exposure: service.exposure,
+            leaving,
+            leaving_slashable,
+        }
     }
 
     /// The providers of a service, in the order in which the books first saw them.
@@ -264,7 +303,7 @@ impl Book {
     ///
     /// [`BookError::UnknownStake`].
     pub fn exposure(&self, outpoint: &OutPoint) -> Result<StakeExposure, BookError> {
-        self.ledger.exposure(outpoint)
+        self.ledger.exposure(outpoint, self.height)
     }
 
     /// What a stake counts for one provider of a service, in satoshi.
@@ -299,9 +338,9 @@ impl Book {
         owner.and_then(|owner| owner.paid.get(denomination)).copied().unwrap_or(0)
     }
 
-    /// What a slashing of the provider would take from which stakes, at `height` or at that of the last entry if it is above.
-    pub fn losses(&self, provider: &XOnlyPublicKey, height: Height) -> Vec<Loss> {
-        self.ledger.losses(provider, height.max(self.height)).into_iter().map(|(_, loss)| loss).collect()
+    /// What a slashing of the provider would take now from which stakes.
+    pub fn losses(&self, provider: &XOnlyPublicKey) -> Vec<Loss> {
+        self.ledger.losses(provider).into_iter().map(|(_, loss)| loss).collect()
     }
 
     /// The pools over stakes, by name.
@@ -344,17 +383,12 @@ impl Book {
 
     /// A pool's price, backing, queue and possible losses, at `height` or at that of the last entry if it is above.
     ///
-    /// `market` is what the market pays for what opened at one satoshi, in millionths of a satoshi.
+    /// `market` is what the market pays for what opened at one satoshi.
     ///
     /// # Errors
     ///
     /// [`BookError::UnknownPool`], [`BookError::Risk`].
-    pub fn risk(
-        &self,
-        pool: &PoolId,
-        height: Height,
-        market: Option<PartsPerMillion>,
-    ) -> Result<RiskReport, BookError> {
+    pub fn risk(&self, pool: &PoolId, height: Height, market: Option<Nav>) -> Result<RiskReport, BookError> {
         self.receipts.risk(&self.ledger, pool, height.max(self.height), market)
     }
 

@@ -66,6 +66,33 @@ pub enum BookError {
     /// The stake was admitted before; an outpoint is admitted once, whatever became of it.
     #[error("stake {0} was admitted before")]
     StakeExists(OutPoint),
+    /// The stake's transaction spends a stake that is in the books and is not known to be spent: whoever counted both would
+    /// count it twice.
+    #[error("the transaction of stake {outpoint} spends stake {spent}, which is {status} in these books")]
+    SpendsStake {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The stake that is spent, as itself or as its unbonding output.
+        spent: OutPoint,
+        /// Its status.
+        status: StakeStatus,
+    },
+    /// The transaction of a stake in the books spends this one, or its unbonding output.
+    #[error("stake {outpoint} is spent: the transaction of stake {by} spends it")]
+    SpentStake {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The stake in the books.
+        by: OutPoint,
+    },
+    /// The stake is not made of the other one.
+    #[error("the transaction of stake {outpoint} does not spend stake {of}")]
+    NotAnExpansion {
+        /// The stake.
+        outpoint: OutPoint,
+        /// What it should have expanded.
+        of: OutPoint,
+    },
     /// No such stake.
     #[error("stake {0} is not in the books")]
     UnknownStake(OutPoint),
@@ -194,19 +221,25 @@ pub enum BookError {
     /// A reward of nothing.
     #[error("a reward of nothing")]
     EmptyReward,
-    /// More than what one sat earns can be counted in. While nothing is staked, that is for one sat.
+    /// At one height, rewards come before the stakes that begin to count: these have not earned them.
     #[error(
-        "a reward of {amount} with {held} held before is more than the {most} that {staked} sat can still earn"
+        "at height {height} more stake began to count for provider {provider} of {service}: enter the reward at a later height"
     )]
-    RewardTooLarge {
-        /// The reward, in base units.
-        amount: u128,
-        /// What was held before, in base units.
-        held: u128,
-        /// What both together may be at most, in base units.
-        most: u128,
-        /// What would earn it, in satoshi.
-        staked: u64,
+    RewardAfterStake {
+        /// The service.
+        service: ServiceId,
+        /// The provider.
+        provider: XOnlyPublicKey,
+        /// The entry's height.
+        height: Height,
+    },
+    /// Nothing waits that could reach nobody.
+    #[error("nothing is held for provider {provider} of {service} that could reach nobody any more")]
+    NothingToGiveBack {
+        /// The service.
+        service: ServiceId,
+        /// The provider.
+        provider: XOnlyPublicKey,
     },
     /// Nothing to pay.
     #[error("nothing is owed to {0}")]
@@ -274,9 +307,9 @@ pub enum BookError {
         /// The stake's unbonding time.
         asked: Timelock,
     },
-    /// What can still be slashed is not cash.
+    /// What is still locked cannot be back.
     #[error("stake {outpoint} is {status}: at height {height} it is not back")]
-    StillSlashable {
+    StillLocked {
         /// The stake.
         outpoint: OutPoint,
         /// Its status.

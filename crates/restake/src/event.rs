@@ -53,7 +53,19 @@ pub enum Event {
         /// The stake.
         stake: Box<AdmittedStake>,
     },
-    /// A stake begins, changes or ends to count for a service. Whatever it has earned stays.
+    /// The output of a stake has become another stake, which takes its place in its pool. It counts for no service before it is
+    /// allocated, but stands for what the old one stood for until the services' unbonding times are over.
+    ExpandStake {
+        /// The old stake.
+        of: OutPoint,
+        /// The new one.
+        stake: Box<AdmittedStake>,
+        /// Who gets receipts for what it is worth more, if the old one has receipts and it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holder: Option<HolderId>,
+    },
+    /// A stake begins, changes or ends to count for a service. Whatever it has earned stays. Of the rewards of a height, none
+    /// comes after a stake that begins to count there.
     Allocate {
         /// The stake.
         stake: OutPoint,
@@ -88,7 +100,15 @@ pub enum Event {
         /// The provider.
         provider: XOnlyPublicKey,
     },
-    /// A stake ends without being slashed, once.
+    /// What a service has paid for a provider and can reach nobody any more goes back to it: what is held, and the commission of
+    /// a provider that was slashed.
+    GiveBack {
+        /// The service.
+        service: ServiceId,
+        /// The provider.
+        provider: XOnlyPublicKey,
+    },
+    /// A stake ends without being slashed.
     EndStake {
         /// The stake.
         stake: OutPoint,
@@ -179,6 +199,14 @@ pub enum Event {
         #[serde(with = "bitcoin::amount::serde::as_sat")]
         amount: Amount,
     },
+    /// What a pool misses, or a part of it, is given up: a loss that its shares and exits bear.
+    WriteDown {
+        /// The pool.
+        pool: PoolId,
+        /// How much, in satoshi.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
+        amount: Amount,
+    },
     /// A pool over another pool's shares opens.
     OpenLrt {
         /// Its name.
@@ -252,6 +280,11 @@ impl Event {
     /// A verified stake comes into the books.
     pub fn admit(stake: &VerifiedStake) -> Self {
         Event::AdmitStake { stake: Box::new(AdmittedStake::from(stake)) }
+    }
+
+    /// The stake at `of` has become this one.
+    pub fn expand(of: OutPoint, stake: &VerifiedStake, holder: Option<HolderId>) -> Self {
+        Event::ExpandStake { of, stake: Box::new(AdmittedStake::from(stake)), holder }
     }
 
     /// A provider has equivocated.

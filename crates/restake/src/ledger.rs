@@ -8,7 +8,7 @@ use tapstake_crypto::pop::Account;
 use tapstake_params::{Height, Timelock};
 
 use crate::BookError;
-use crate::allocation::{Allocation, StakeExposure, within_limit};
+use crate::allocation::{Allocation, Leaving, StakeExposure, within_limit};
 use crate::exposure::{Exposure, Loss};
 use crate::registry::Registry;
 use crate::rewards::Position;
@@ -24,6 +24,14 @@ pub(crate) struct Ledger {
     pub(crate) owners: Table<Owner>,
     stake_ids: BTreeMap<OutPoint, u32>,
     owner_ids: BTreeMap<Arc<Account>, u32>,
+    /// What staking transactions in these books spend.
+    spent: BTreeMap<OutPoint, u32>,
+    /// Where stakes go when they unbond.
+    unbondings: BTreeMap<OutPoint, u32>,
+    /// What stakes have left and still stand for, by stake and service.
+    leaving: BTreeMap<(u32, u32), Leaving>,
+    /// The same in the order in which it ends.
+    leaving_ends: BTreeSet<(Height, u32, u32)>,
     /// Active stakes by their expiry.
     expiries: BTreeSet<(Height, u32)>,
 }
@@ -58,7 +66,21 @@ pub(crate) struct Owner {
 pub(crate) struct Change {
     stakes: Vec<(u32, Vec<Position>, StakeStatus)>,
     staked: BTreeMap<u32, u64>,
+    /// Accumulators at which more counts than before.
+    grown: Vec<u32>,
     exposures: BTreeMap<u32, Exposure>,
+    leaving: BTreeMap<(u32, u32), Option<Leaving>>,
+}
+
+/// Why a stake's positions change.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// What counts no longer is left behind at a height, and stood for until the unbonding time of its service is over.
+    Left { from: Height },
+    /// Its output is spent, and nothing can be slashed any more.
+    Gone,
+    /// It is slashed for so much.
+    Slashed(Amount),
 }
 
 impl Stake {
@@ -73,13 +95,23 @@ impl Stake {
         }
     }
 
-    /// What a slashing at this height takes, if it still can.
-    pub(crate) fn loss_at(&self, height: Height) -> Option<Amount> {
+    /// What a slashing takes, if it still can.
+    pub(crate) const fn loss_now(&self) -> Option<Amount> {
         match self.status {
-            StakeStatus::Active => Some(self.loss),
-            StakeStatus::Expired { until } => (height < until).then_some(self.loss),
-            StakeStatus::Unbonding { until } => (height < until).then_some(self.loss_in_unbonding),
-            StakeStatus::Spent | StakeStatus::Slashed => None,
+            StakeStatus::Active | StakeStatus::Expired { .. } => Some(self.loss),
+            StakeStatus::Unbonding { .. } => Some(self.loss_in_unbonding),
+            StakeStatus::Returned | StakeStatus::Spent | StakeStatus::Expanded | StakeStatus::Slashed => None,
+        }
+    }
+
+    /// Whether its staker could not have it back at this height.
+    pub(crate) fn locked_at(&self, height: Height) -> bool {
+        match self.status {
+            StakeStatus::Active => true,
+            StakeStatus::Expired { until } | StakeStatus::Unbonding { until } => height < until,
+            StakeStatus::Returned | StakeStatus::Spent | StakeStatus::Expanded | StakeStatus::Slashed => {
+                false
+            }
         }
     }
 }
@@ -99,7 +131,13 @@ impl Ledger {
         (*expires_at <= height).then(|| (self.stakes[*stake].outpoint, *expires_at))
     }
 
-    pub(crate) fn admit(&mut self, stake: &AdmittedStake, height: Height) -> Result<(), BookError> {
+    /// Whether a stake can come in, alone or as what another one has become.
+    pub(crate) fn check_admissible(
+        &self,
+        stake: &AdmittedStake,
+        expanded: Option<u32>,
+        height: Height,
+    ) -> Result<(), BookError> {
         let (data, outpoint) = (stake.data(), stake.outpoint());
         if self.stake_ids.contains_key(&outpoint) {
             return Err(BookError::StakeExists(outpoint));
@@ -111,8 +149,34 @@ impl Ledger {
         if height < inclusion || expires_at <= height {
             return Err(BookError::OutsideItsTime { outpoint, inclusion, expires_at, height });
         }
+        for output in [outpoint, data.unbonding] {
+            if let Some(by) = self.spent.get(&output) {
+                return Err(BookError::SpentStake { outpoint, by: self.stakes[*by].outpoint });
+            }
+        }
+        for input in &data.spends {
+            let known = self.stake_ids.get(input).or_else(|| self.unbondings.get(input));
+            let Some(known) = known.filter(|known| Some(**known) != expanded) else { continue };
+            let Stake { outpoint: spent, status, .. } = self.stakes[*known];
+            if !matches!(status, StakeStatus::Spent | StakeStatus::Returned) {
+                return Err(BookError::SpendsStake { outpoint, spent, status });
+            }
+        }
+        id(self.stakes.len())?;
+        id(self.owners.len())?;
+        id(self.registry.providers.len().saturating_add(data.providers.len())).map(drop)
+    }
+
+    pub(crate) fn admit(&mut self, stake: &AdmittedStake, height: Height) -> Result<(), BookError> {
+        self.check_admissible(stake, None, height)?;
+        self.enter(stake, None)
+    }
+
+    /// Takes a stake in that was found admissible, which leaves nothing to fail.
+    pub(crate) fn enter(&mut self, stake: &AdmittedStake, pool: Option<u32>) -> Result<(), BookError> {
+        let (data, outpoint) = (stake.data(), stake.outpoint());
+        let expires_at = data.expires_at;
         let index = id(self.stakes.len())?;
-        id(self.registry.providers.len().saturating_add(data.providers.len()))?;
         let owner = self.intern(&data.owner)?;
         let mut providers = Vec::with_capacity(data.providers.len());
         for key in &data.providers {
@@ -121,6 +185,8 @@ impl Ledger {
             providers.push(provider);
         }
         self.stake_ids.insert(outpoint, index);
+        self.unbondings.insert(data.unbonding, index);
+        self.spent.extend(data.spends.iter().map(|input| (*input, index)));
         self.expiries.insert((expires_at, index));
         self.stakes.push(Stake {
             outpoint,
@@ -133,7 +199,7 @@ impl Ledger {
             expires_at,
             unbonding_time: data.unbonding_time,
             status: StakeStatus::Active,
-            pool: None,
+            pool,
             positions: Vec::new(),
         });
         Ok(())
@@ -155,6 +221,7 @@ impl Ledger {
         outpoint: &OutPoint,
         service: &ServiceId,
         allocation: &Allocation,
+        height: Height,
     ) -> Result<(), BookError> {
         let stake = self.stake_id(outpoint)?;
         let index = self.registry.service(service)?;
@@ -170,10 +237,11 @@ impl Ledger {
                 }
             }
         }
-        self.check_leverage(stake, &positions)?;
+        self.check_leverage(stake, index, &positions, height)?;
         let mut change = Change::default();
-        self.plan(&mut change, stake, positions, StakeStatus::Active, None)?;
-        self.make(change);
+        let turn = Turn::Left { from: height };
+        self.plan(&mut change, stake, positions, StakeStatus::Active, turn, height)?;
+        self.make(change, height);
         Ok(())
     }
 
@@ -245,13 +313,30 @@ impl Ledger {
             .collect()
     }
 
-    /// Every service's limit counts, also that of one to which nothing is allocated just now.
-    fn check_leverage(&self, stake: u32, positions: &[Position]) -> Result<(), BookError> {
-        let Stake { outpoint, value, .. } = self.stakes[stake];
-        let counting = || positions.iter().filter(|position| position.nominal > 0);
-        let nominal = counting().map(|position| u128::from(position.nominal)).sum();
-        for position in counting() {
-            let service = self.registry.accumulators[position.accumulator].service;
+    /// Every service's limit counts, also that of one to which nothing is allocated just now. A service that counts less than
+    /// before relies on what it has counted for a while.
+    fn check_leverage(
+        &self,
+        stake: u32,
+        changed: u32,
+        new: &[Position],
+        height: Height,
+    ) -> Result<(), BookError> {
+        let Stake { outpoint, value, ref positions, .. } = self.stakes[stake];
+        let (before, mut counted) = (self.by_service(positions), self.by_service(new));
+        let was = before.get(&changed).copied().unwrap_or(0);
+        let now = counted.entry(changed).or_default();
+        if *now <= was {
+            // Nothing more is asked of the stake than it has stood for up to now.
+            return Ok(());
+        }
+        for (service, leaving) in self.leaving_of(stake, height) {
+            let now = counted.entry(service).or_default();
+            *now = leaving.nominal.max(*now);
+        }
+        counted.retain(|_, nominal| *nominal > 0);
+        let nominal = counted.values().sum();
+        for service in counted.into_keys() {
             let service = &self.registry.services[service];
             let limit = service.terms.leverage_limit;
             if !within_limit(nominal, value, limit) {
@@ -262,17 +347,46 @@ impl Ledger {
         Ok(())
     }
 
-    /// Puts new positions, status and loss of one stake into the change, and what follows from them.
+    /// What each service counts.
+    fn by_service(&self, positions: &[Position]) -> BTreeMap<u32, u128> {
+        let mut nominal = BTreeMap::new();
+        for position in positions {
+            let service = self.registry.accumulators[position.accumulator].service;
+            *nominal.entry(service).or_default() += u128::from(position.nominal);
+        }
+        nominal
+    }
+
+    /// What a stake has left and stands for at a height, by service.
+    fn leaving_of(&self, stake: u32, height: Height) -> impl Iterator<Item = (u32, Leaving)> {
+        let left = self.leaving.range((stake, 0)..=(stake, u32::MAX));
+        left.map(|((_, service), leaving)| (*service, *leaving))
+            .filter(move |(_, leaving)| height < leaving.until)
+    }
+
+    /// What a service has counted of stakes that have left it since and still stand for it, at a height: how many, and what
+    /// can be slashed of them. Stakes that count for it, be it for less than before, are not among them.
+    pub(crate) fn left(&self, service: u32, height: Height) -> (u64, Amount) {
+        let left = self.leaving.iter().filter(|((_, at), leaving)| *at == service && height < leaving.until);
+        let gone = left.filter(|((stake, _), _)| {
+            self.by_service(&self.stakes[*stake].positions).get(&service).is_none_or(|nominal| *nominal == 0)
+        });
+        gone.fold((0, Amount::ZERO), |(stakes, sum), ((stake, _), _)| {
+            (stakes + 1, sum + self.stakes[*stake].slashable())
+        })
+    }
+
+    /// Puts new positions and status of one stake into the change, and what follows from them.
     fn plan(
         &self,
         change: &mut Change,
         stake: u32,
         positions: Vec<Position>,
         status: StakeStatus,
-        loss: Option<Amount>,
+        turn: Turn,
+        height: Height,
     ) -> Result<(), BookError> {
         let row = &self.stakes[stake];
-        let mut nominal: BTreeMap<u32, (u128, u128)> = BTreeMap::new();
         for (at, position) in positions.iter().enumerate() {
             // Positions are only ever added, so the old ones come first and in their order.
             let before = row.positions.get(at).map_or(0, |old| old.nominal);
@@ -282,23 +396,45 @@ impl Ledger {
             *staked = less
                 .and_then(|less| less.checked_add(position.nominal))
                 .ok_or(BookError::Overflow("what a provider counts"))?;
-            let sums = nominal.entry(accumulator.service).or_default();
-            sums.0 += u128::from(before);
-            sums.1 += u128::from(position.nominal);
+            if position.nominal > before {
+                change.grown.push(position.accumulator);
+            }
         }
-        for (service, (before, after)) in nominal {
-            let exposure =
-                change.exposures.entry(service).or_insert(self.registry.services[service].exposure);
+        let (before, mut after) = (self.by_service(&row.positions), self.by_service(&positions));
+        for (service, _) in self.leaving_of(stake, height) {
+            // A stake that others have expanded into stands for services that never counted it.
+            after.entry(service).or_default();
+        }
+        for (service, after) in after {
+            let before = before.get(&service).copied().unwrap_or(0);
+            let kept = &self.registry.services[service];
+            let exposure = change.exposures.entry(service).or_insert(kept.exposure);
             *exposure = exposure.with_nominal(row.slashable(), before, after)?;
-            if let Some(loss) = loss.filter(|_| before > 0) {
-                *exposure = exposure.with_loss(loss)?;
+            let key = (stake, service);
+            let left = self.leaving.get(&key).filter(|left| height < left.until);
+            match turn {
+                Turn::Left { from } if after < before => {
+                    let until = from.saturating_add(kept.terms.unbonding_time.blocks().into());
+                    let new = Leaving { nominal: before, until }.and(left);
+                    change.leaving.insert(key, Some(new));
+                }
+                Turn::Left { .. } => {}
+                Turn::Gone => {
+                    change.leaving.insert(key, None);
+                }
+                Turn::Slashed(loss) => {
+                    if before > 0 || left.is_some() {
+                        *exposure = exposure.with_loss(loss)?;
+                    }
+                    change.leaving.insert(key, None);
+                }
             }
         }
         change.stakes.push((stake, positions, status));
         Ok(())
     }
 
-    pub(crate) fn make(&mut self, change: Change) {
+    pub(crate) fn make(&mut self, change: Change, height: Height) {
         for (stake, positions, status) in change.stakes {
             let row = &mut self.stakes[stake];
             if status != StakeStatus::Active {
@@ -309,8 +445,37 @@ impl Ledger {
         for (accumulator, staked) in change.staked {
             self.registry.accumulators[accumulator].rewards.staked = staked;
         }
+        for accumulator in change.grown {
+            self.registry.accumulators[accumulator].grew_at = Some(height);
+        }
         for (service, exposure) in change.exposures {
             self.registry.services[service].exposure = exposure;
+        }
+        for ((stake, service), leaving) in change.leaving {
+            self.set_leaving(stake, service, leaving);
+        }
+    }
+
+    fn set_leaving(&mut self, stake: u32, service: u32, leaving: Option<Leaving>) {
+        let old = match leaving {
+            Some(new) => {
+                self.leaving_ends.insert((new.until, stake, service));
+                self.leaving.insert((stake, service), new)
+            }
+            None => self.leaving.remove(&(stake, service)),
+        };
+        if let Some(old) = old.filter(|old| leaving.is_none_or(|new| new.until != old.until)) {
+            self.leaving_ends.remove(&(old.until, stake, service));
+        }
+    }
+
+    /// Forgets what nobody relies on any more at a height.
+    pub(crate) fn forget(&mut self, height: Height) {
+        while let Some((until, stake, service)) = self.leaving_ends.first().copied() {
+            if height < until {
+                break;
+            }
+            self.set_leaving(stake, service, None);
         }
     }
 
@@ -320,6 +485,7 @@ impl Ledger {
         provider: &XOnlyPublicKey,
         denomination: &Denomination,
         amount: u128,
+        height: Height,
     ) -> Result<(), BookError> {
         let index = self.registry.accumulator(service, provider)?;
         self.registry.not_slashed(provider)?;
@@ -332,6 +498,10 @@ impl Ledger {
             return Err(BookError::EmptyReward);
         }
         let accumulator = &mut self.registry.accumulators[index];
+        if accumulator.grew_at == Some(height) {
+            let (service, provider) = (service.clone(), *provider);
+            return Err(BookError::RewardAfterStake { service, provider, height });
+        }
         accumulator.rewards = accumulator.rewards.with(amount, accumulator.commission)?;
         Ok(())
     }
@@ -397,22 +567,98 @@ impl Ledger {
         Ok(())
     }
 
+    /// Gives back to a service what it has paid for a provider and can reach nobody any more.
+    pub(crate) fn give_back(
+        &mut self,
+        service: &ServiceId,
+        provider: &XOnlyPublicKey,
+    ) -> Result<(), BookError> {
+        let index = self.registry.accumulator(service, provider)?;
+        let slashed = self.registry.slashed.contains_key(provider);
+        let accumulator = &mut self.registry.accumulators[index];
+        let (rewards, amount) = accumulator.rewards.giving_back(slashed);
+        if amount == 0 {
+            return Err(BookError::NothingToGiveBack { service: service.clone(), provider: *provider });
+        }
+        accumulator.rewards = rewards;
+        Ok(())
+    }
+
     /// The end of a stake, to be made.
     pub(crate) fn end(&self, outpoint: &OutPoint, end: End, height: Height) -> Result<Change, BookError> {
         let stake = self.stake_id(outpoint)?;
         let row = &self.stakes[stake];
-        row.require_active()?;
-        let (expires_at, unbonding_time) = (row.expires_at, row.unbonding_time.blocks());
-        let status = match end {
-            End::Spent => StakeStatus::Spent,
-            End::Unbonding => StakeStatus::Unbonding { until: height.saturating_add(unbonding_time.into()) },
-            End::Expired if height < expires_at => {
-                return Err(BookError::NotExpired { outpoint: *outpoint, expires_at, height });
+        let (outpoint, status, expires_at) = (*outpoint, row.status, row.expires_at);
+        let unbonding_time = u32::from(row.unbonding_time.blocks());
+        let unbonding = StakeStatus::Unbonding { until: height.saturating_add(unbonding_time) };
+        let (status, turn) = match (status, end) {
+            (StakeStatus::Active, End::Unbonding) => (unbonding, Turn::Left { from: height }),
+            (StakeStatus::Active, End::Expired) if height < expires_at => {
+                return Err(BookError::NotExpired { outpoint, expires_at, height });
             }
-            End::Expired => StakeStatus::Expired { until: expires_at.saturating_add(unbonding_time.into()) },
+            (StakeStatus::Active, End::Expired) => {
+                let until = expires_at.saturating_add(unbonding_time);
+                (StakeStatus::Expired { until }, Turn::Left { from: expires_at })
+            }
+            (StakeStatus::Expired { .. }, End::Unbonding) => (unbonding, Turn::Left { from: expires_at }),
+            (
+                StakeStatus::Active | StakeStatus::Expired { .. } | StakeStatus::Unbonding { .. },
+                End::Spent,
+            ) => (StakeStatus::Spent, Turn::Gone),
+            _ => return Err(BookError::StakeEnded { outpoint, status }),
         };
+        self.retirement(stake, status, turn, height)
+    }
+
+    /// The return of a stake to its pool, to be made.
+    pub(crate) fn returned(&self, stake: u32, height: Height) -> Result<Change, BookError> {
+        match self.stakes[stake].status {
+            // Nothing leads out of this; what is left of it comes back nevertheless.
+            StakeStatus::Slashed => Ok(Change::default()),
+            _ => self.retirement(stake, StakeStatus::Returned, Turn::Gone, height),
+        }
+    }
+
+    /// The end of a stake whose output has become another stake, to be made: services rely on that one from now on for what
+    /// this one stood for.
+    pub(crate) fn expansion(
+        &self,
+        old: u32,
+        new: &AdmittedStake,
+        height: Height,
+    ) -> Result<Change, BookError> {
+        let row = &self.stakes[old];
+        if matches!(row.status, StakeStatus::Returned | StakeStatus::Expanded | StakeStatus::Slashed) {
+            return Err(BookError::StakeEnded { outpoint: row.outpoint, status: row.status });
+        }
+        if !new.data().spends.contains(&row.outpoint) {
+            return Err(BookError::NotAnExpansion { outpoint: new.outpoint(), of: row.outpoint });
+        }
+        self.check_admissible(new, Some(old), height)?;
+        let (index, mut change) =
+            (id(self.stakes.len())?, self.retirement(old, StakeStatus::Expanded, Turn::Gone, height)?);
+        for (service, before) in self.by_service(&row.positions).into_iter().filter(|(_, before)| *before > 0)
+        {
+            let terms = &self.registry.services[service].terms;
+            let until = height.saturating_add(terms.unbonding_time.blocks().into());
+            change.leaving.insert((index, service), Some(Leaving { nominal: before, until }));
+        }
+        for (service, left) in self.leaving_of(old, height) {
+            let entry = change.leaving.entry((index, service)).or_default();
+            *entry = Some(left.and(entry.as_ref()));
+        }
+        Ok(change)
+    }
+
+    fn retirement(
+        &self,
+        stake: u32,
+        status: StakeStatus,
+        turn: Turn,
+        height: Height,
+    ) -> Result<Change, BookError> {
         let mut change = Change::default();
-        self.plan(&mut change, stake, self.retired(stake)?, status, None)?;
+        self.plan(&mut change, stake, self.retired(stake)?, status, turn, height)?;
         Ok(change)
     }
 
@@ -427,35 +673,37 @@ impl Ledger {
             .collect()
     }
 
-    /// What a slashing of the provider at this height takes from which stakes.
-    pub(crate) fn losses(&self, provider: &XOnlyPublicKey, height: Height) -> Vec<(u32, Loss)> {
+    /// What a slashing of the provider takes from which stakes.
+    pub(crate) fn losses(&self, provider: &XOnlyPublicKey) -> Vec<(u32, Loss)> {
         let Some(provider) = self.registry.provider(provider) else { return Vec::new() };
         let stakes = self.registry.providers[provider].stakes.iter();
         let losses = stakes.filter_map(|id| {
             let stake = &self.stakes[*id];
-            Some((*id, Loss { outpoint: stake.outpoint, amount: stake.loss_at(height)? }))
+            Some((*id, Loss { outpoint: stake.outpoint, amount: stake.loss_now()? }))
         });
         losses.collect()
     }
 
     /// The slashing of these stakes for all services at once, to be made.
-    pub(crate) fn slashing(&self, losses: &[(u32, Loss)]) -> Result<Change, BookError> {
+    pub(crate) fn slashing(&self, losses: &[(u32, Loss)], height: Height) -> Result<Change, BookError> {
         let mut change = Change::default();
         for (stake, loss) in losses {
             let positions = self.retired(*stake)?;
-            self.plan(&mut change, *stake, positions, StakeStatus::Slashed, Some(loss.amount))?;
+            let turn = Turn::Slashed(loss.amount);
+            self.plan(&mut change, *stake, positions, StakeStatus::Slashed, turn, height)?;
         }
         Ok(change)
     }
 
-    pub(crate) fn exposure(&self, outpoint: &OutPoint) -> Result<StakeExposure, BookError> {
-        let stake = &self.stakes[self.stake_id(outpoint)?];
-        let mut nominal = BTreeMap::new();
-        for position in stake.positions.iter().filter(|position| position.nominal > 0) {
-            let service = self.registry.accumulators[position.accumulator].service;
-            let name = self.registry.services[service].name.clone();
-            *nominal.entry(name).or_insert(0) += u128::from(position.nominal);
-        }
-        Ok(StakeExposure { value: stake.value, slashable: stake.slashable(), nominal })
+    pub(crate) fn exposure(&self, outpoint: &OutPoint, height: Height) -> Result<StakeExposure, BookError> {
+        let id = self.stake_id(outpoint)?;
+        let (stake, name) = (&self.stakes[id], |service| self.registry.services[service].name.clone());
+        let counting = self.by_service(&stake.positions).into_iter().filter(|(_, nominal)| *nominal > 0);
+        Ok(StakeExposure {
+            value: stake.value,
+            slashable: stake.slashable(),
+            nominal: counting.map(|(service, nominal)| (name(service), nominal)).collect(),
+            leaving: self.leaving_of(id, height).map(|(service, left)| (name(service), left)).collect(),
+        })
     }
 }

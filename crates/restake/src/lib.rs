@@ -184,23 +184,26 @@
 //! # The order of things
 //!
 //! One rule: an entry below the height of the last one is refused. So a reward meets the stakes that were there at its height,
-//! and nothing is re-sorted afterwards. Within a height the order of the entries counts, but that of slashings does not. A stake
+//! and nothing is re-sorted afterwards. Within a height the order of the entries counts, but that of slashings does not, and no
+//! reward comes after a stake that begins to count for it: what counts from a height on earns from the next. A stake
 //! that expires is ended by an entry of its own before anything else happens at or above that height ([`Book::due`]).
 //!
 //! # What is exact
 //!
 //! - **Rewards** raise one number for each provider at a service, whatever the number of stakes ([`Rewards`]). What does not
 //!   divide is carried to the next reward, what arrives at zero stake is held for it, and put in = paid + claimable + carry, to the
-//!   last 1e-18 of a base unit.
+//!   last 1e-18 of a base unit, whatever the sizes of stakes and rewards.
 //! - **Exposure**: what services count ([`StakeExposure::nominal_total`]) stands beside what can be lost, once
-//!   ([`StakeExposure::slashable`]).
+//!   ([`StakeExposure::slashable`]). Whoever leaves a service stands for it until its unbonding time is over ([`Leaving`]).
+//! - **One UTXO, one stake**: a stake whose transaction spends another one of the book is refused, unless it comes as what that one
+//!   has become ([`Event::ExpandStake`]).
 //! - **A loss** is the stake's value less its refund, as pre-signed, fees included. Pools divide it between their shares and
 //!   the exits that wait, to the satoshi.
 //! - [`Book::check`] adds everything up anew.
 //!
 //! # What is not proven
 //!
-//! That a stake is still unspent, what a coin is worth, and how a service conducts itself: an operator enters spends and prices, and is
+//! That a stake is still unspent (one that nobody has reported as spent can be slashed in these books), what a coin is worth, and how a service conducts itself: an operator enters spends and prices, and is
 //! believed. A slashing is entered on proven evidence ([`Event::slash`]), and the loss is what the pre-signed transaction takes when
 //! somebody broadcasts it.
 //!
@@ -209,10 +212,10 @@
 //! | | |
 //! |---|---|
 //! | [`Book`], [`Entry`], [`Event`] | all books together, and the one door |
-//! | [`AdmittedStake`], [`StakeStatus`], [`End`] | a stake and its life |
+//! | [`AdmittedStake`], [`StakeStatus`], [`End`], [`Leaving`] | a stake and its life |
 //! | [`ServiceTerms`], [`Allocation`], [`Exposure`], [`StakeExposure`] | who counts what |
-//! | [`Rewards`] | what was earned |
-//! | [`Pool`], [`ExitQueue`] | receipts over stakes, and the way out |
+//! | [`Rewards`], [`PerSat`] | what was earned |
+//! | [`Pool`], [`Nav`], [`ExitQueue`] | receipts over stakes, what they are worth, and the way out |
 //! | [`LrtPool`] | receipts over receipts, for chosen services |
 //! | [`RiskReport`] | price, backing, queue and possible losses |
 //! | [`YieldTerms`], [`YieldReport`] | what a stake brings in a year |
@@ -245,7 +248,7 @@ mod table;
 mod units;
 mod yields;
 
-pub use allocation::{Allocation, Part, StakeExposure};
+pub use allocation::{Allocation, Leaving, Part, StakeExposure};
 pub use audit::Imbalance;
 pub use book::{Book, ProviderView, ServiceView, StakeView};
 pub use error::BookError;
@@ -255,9 +258,9 @@ pub use lrt::{LrtError, LrtExposure, LrtPool};
 pub use pool::{Backing, Flows, PaidExit, Pool, PoolError, PoolLoss, PooledStake, PooledStatus};
 pub use queue::{Exit, ExitId, ExitQueue};
 pub use registry::ServiceTerms;
-pub use rewards::{REWARD_SCALE, Rewards};
+pub use rewards::{PerSat, REWARD_SCALE, Rewards};
 pub use risk::{Depeg, QueueDepth, RiskError, RiskReport, Scenario, SlashedProviders, StakeAtRisk};
-pub use shares::{ShareError, VIRTUAL_SHARES};
+pub use shares::{Nav, NavTextError, ShareError, VIRTUAL_SHARES};
 pub use stake::{AdmittedStake, End, JournalledStake, StakeDataError, StakeStatus};
 pub use units::{
     Denomination, HolderId, NameError, PartsPerMillion, PoolId, RateTextError, ServiceId, mul_div_ceil,

@@ -2,8 +2,8 @@
 //!
 //! A pool counts what it owes (the value of its shares, and the exits that wait) and what it has (the stakes that still
 //! live, and cash: rewards, and what ended stakes have brought back). Both change by entries only. The value of a share
-//! never falls but by slashing; what goes missing otherwise, such as a stake that its staker withdrew, shows in the
-//! [`Backing`] and stops all minting and all paying of exits until it is made good.
+//! never falls but by a loss; what goes missing, such as a stake that its staker withdrew, shows in the [`Backing`] and stops
+//! all minting and all paying of exits until it is made good, or written down: then it is a loss like a slashing.
 
 mod data;
 mod error;
@@ -14,8 +14,8 @@ use bitcoin::{Amount, OutPoint};
 use tapstake_params::{Height, Timelock};
 
 use crate::queue::{Exit, ExitId, ExitQueue};
-use crate::shares::{ShareError, Shares, VIRTUAL_SHARES};
-use crate::units::{HolderId, PartsPerMillion};
+use crate::shares::{Nav, ShareError, Shares, VIRTUAL_SHARES};
+use crate::units::HolderId;
 
 pub use data::{Backing, Flows, PaidExit, PoolLoss, PooledStake, PooledStatus};
 pub use error::PoolError;
@@ -87,20 +87,62 @@ impl Pool {
     /// [`PoolError::Shares`] if the value is worth no share.
     pub fn mint(&mut self, holder: &HolderId, outpoint: OutPoint, value: Amount) -> Result<u128, PoolError> {
         self.check_not_frozen()?;
-        if self.stakes.contains_key(&outpoint) {
-            return Err(PoolError::AlreadyMinted(outpoint));
-        }
+        self.check_not_minted(outpoint)?;
+        let shares = self.issue(holder, value, value)?;
+        self.stakes.insert(outpoint, PooledStake { value, status: PooledStatus::Live });
+        self.staked += value.to_sat();
+        Ok(shares)
+    }
+
+    /// Shares for `value`, while `reserves` come in with it.
+    fn issue(&mut self, holder: &HolderId, value: Amount, reserves: Amount) -> Result<u128, PoolError> {
         self.check_room(value)?;
         let now = self.backing();
-        let after = Backing { reserves: now.reserves + value, issued: now.issued + value };
+        let after = Backing { reserves: now.reserves + reserves, issued: now.issued + value };
         if after.missing() != Amount::ZERO {
             return Err(PoolError::Unbacked { after });
         }
         let shares = self.shares.deposit(holder, value.to_sat().into())?;
-        self.stakes.insert(outpoint, PooledStake { value, status: PooledStatus::Live });
-        self.staked += value.to_sat();
         self.flows.minted += u128::from(value.to_sat());
         self.run = None;
+        Ok(shares)
+    }
+
+    /// A stake of `before` has become another one of `after`: that one backs the pool from now on, also if this one was
+    /// thought to be spent. `holder` gets shares for what it is worth more; what it is worth less is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::UnknownStake`], [`PoolError::AlreadySlashed`], [`PoolError::AlreadyMinted`], [`PoolError::NoReceiver`]
+    /// and those of [`Pool::mint`] for what it is worth more, [`PoolError::Shares`] if `holder` would get nothing.
+    pub fn expand_stake(
+        &mut self,
+        outpoint: OutPoint,
+        before: Amount,
+        into: OutPoint,
+        after: Amount,
+        holder: Option<&HolderId>,
+    ) -> Result<u128, PoolError> {
+        let old = *self.stakes.get(&outpoint).ok_or(PoolError::UnknownStake(outpoint))?;
+        if old.status == PooledStatus::Slashed {
+            return Err(PoolError::AlreadySlashed(outpoint));
+        }
+        self.check_not_minted(into)?;
+        let more = after.checked_sub(before).unwrap_or(Amount::ZERO);
+        let shares = match holder {
+            Some(holder) => {
+                self.check_not_frozen()?;
+                // The pool misses an old stake that was thought to be spent, and has the new one instead.
+                let reserves = after.checked_sub(old.value).unwrap_or(Amount::ZERO);
+                self.issue(holder, more, reserves)?
+            }
+            None if more == Amount::ZERO => 0,
+            None => return Err(PoolError::NoReceiver { outpoint: into, more }),
+        };
+        self.stakes.insert(outpoint, PooledStake { value: Amount::ZERO, status: PooledStatus::Ended });
+        self.stakes.insert(into, PooledStake { value: after, status: PooledStatus::Live });
+        // The old value is among what is staked.
+        self.staked = self.staked - old.value.to_sat() + after.to_sat();
         Ok(shares)
     }
 
@@ -197,17 +239,21 @@ impl Pool {
     /// more than its shares would be worth now.
     ///
     /// An exit loses with the pool until it is paid, as a UTXO can be slashed until it is spent; whoever is mature and
-    /// waits does so at their own risk. While something is missing nobody is paid: the first would be paid in full, and
-    /// the last would have nothing.
+    /// waits does so at their own risk, and so nobody is paid before who asked first. While something is missing nobody is
+    /// paid: the first would be paid in full, and the last would have nothing.
     ///
     /// # Errors
     ///
-    /// [`PoolError::UnknownExit`], [`PoolError::Unbonding`], [`PoolError::Missing`], [`PoolError::NotEnoughCash`].
+    /// [`PoolError::UnknownExit`], [`PoolError::Unbonding`], [`PoolError::NotFirst`], [`PoolError::Missing`],
+    /// [`PoolError::NotEnoughCash`].
     pub fn finalise_exit(&mut self, id: ExitId, height: Height) -> Result<PaidExit, PoolError> {
         let Exit { shares, matures_at, quoted, claim, .. } =
             self.queue.get(id).ok_or(PoolError::UnknownExit(id))?.clone();
         if height < matures_at {
             return Err(PoolError::Unbonding { id, matures_at, height });
+        }
+        if let Some(first) = self.queue.first().filter(|first| *first != id) {
+            return Err(PoolError::NotFirst { id, first });
         }
         let backing = self.backing();
         if backing.missing() != Amount::ZERO {
@@ -255,6 +301,33 @@ impl Pool {
         }
         // Distinct stakes of the pool, so at most `staked`, which is at most what is issued.
         let loss: u64 = losses.iter().map(|(_, loss)| loss.to_sat()).sum();
+        let borne = self.bear(loss);
+        self.stakes.extend(after);
+        self.staked -= loss;
+        Ok(borne)
+    }
+
+    /// Gives up what is missing, or a part of it: shares and exits bear it as they bear a slashing.
+    ///
+    /// A slashing of which the books heard only after they had lost sight of the stake comes in this way, and so do the fees of
+    /// what came back.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::NotMissing`] if it is more than that, [`PoolError::Shares`] for nothing.
+    pub fn write_down(&mut self, amount: Amount) -> Result<PoolLoss, PoolError> {
+        let missing = self.backing().missing();
+        if amount == Amount::ZERO {
+            return Err(ShareError::Nothing.into());
+        }
+        if amount > missing {
+            return Err(PoolError::NotMissing { amount, missing });
+        }
+        Ok(self.bear(amount.to_sat()))
+    }
+
+    /// Takes a loss from shares and exits.
+    fn bear(&mut self, loss: u64) -> PoolLoss {
         let (run, assets, queue_lost) = self.divide(loss);
         let before = (self.assets(), self.queue.total());
         if self.run.is_none() {
@@ -263,11 +336,9 @@ impl Pool {
         self.run = Some(run);
         self.shares.reduce_to(assets.into());
         self.queue.lose(queue_lost);
-        self.stakes.extend(after);
-        self.staked -= loss;
         self.flows.lost += u128::from(loss);
         self.frozen = self.frozen || (assets == 0 && self.shares.supply() > 0);
-        Ok(PoolLoss { shares: before.0 - self.assets(), queue: before.1 - self.queue.total() })
+        PoolLoss { shares: before.0 - self.assets(), queue: before.1 - self.queue.total() }
     }
 
     /// The run with `loss` more in it, what it leaves to the shares, and what it takes from the queue.
@@ -316,9 +387,12 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`PoolError::NotMissing`] if it is more than that.
+    /// [`PoolError::NotMissing`] if it is more than that, [`PoolError::Shares`] for nothing.
     pub fn make_good(&mut self, amount: Amount) -> Result<(), PoolError> {
         let missing = self.backing().missing();
+        if amount == Amount::ZERO {
+            return Err(ShareError::Nothing.into());
+        }
         if amount > missing {
             return Err(PoolError::NotMissing { amount, missing });
         }
@@ -367,11 +441,11 @@ impl Pool {
         self.shares.assets_for_ceil(shares).and_then(to_amount)
     }
 
-    /// The net asset value of [`VIRTUAL_SHARES`] shares in millionths of a satoshi, rounded down: 1,000,000 when the pool
-    /// opens. `None` if it does not fit.
-    pub fn nav_floor(&self) -> Option<PartsPerMillion> {
-        let assets = self.shares.assets().checked_add(1)?.checked_mul(VIRTUAL_SHARES)?;
-        PartsPerMillion::ratio_floor(assets, self.shares.supply().checked_add(VIRTUAL_SHARES)?)
+    /// The net asset value, rounded down.
+    pub fn nav_floor(&self) -> Nav {
+        // All bitcoin in millionths of a satoshi, times the virtual shares, is below 2^92. The supply may be as large as it can.
+        let assets = (u128::from(self.assets().to_sat()) + 1) * VIRTUAL_SHARES * Nav::ONE.millionths();
+        Nav::new(assets / self.shares.supply().saturating_add(VIRTUAL_SHARES))
     }
 
     /// What the pool has against what it owes.
@@ -410,6 +484,10 @@ impl Pool {
     /// Everything that ever went through the pool.
     pub const fn flows(&self) -> &Flows {
         &self.flows
+    }
+
+    fn check_not_minted(&self, outpoint: OutPoint) -> Result<(), PoolError> {
+        if self.stakes.contains_key(&outpoint) { Err(PoolError::AlreadyMinted(outpoint)) } else { Ok(()) }
     }
 
     fn check_not_frozen(&self) -> Result<(), PoolError> {

@@ -89,6 +89,11 @@ impl ExitQueue {
         self.exits.get(&id)
     }
 
+    /// The exit that is paid first, unless none waits.
+    pub fn first(&self) -> Option<ExitId> {
+        self.exits.keys().next().copied()
+    }
+
     /// The first height at which every exit may be paid, unless none waits.
     pub fn all_mature_at(&self) -> Option<Height> {
         self.exits.values().map(|exit| exit.matures_at).max()

@@ -11,6 +11,8 @@ use crate::ledger::Ledger;
 use crate::lrt::{LrtError, LrtPool};
 use crate::pool::{Pool, PoolError, PooledStatus};
 use crate::risk::{RiskReport, StakeAtRisk};
+use crate::shares::Nav;
+use crate::stake::AdmittedStake;
 use crate::table::{Table, id};
 use crate::units::{HolderId, PartsPerMillion, PoolId};
 
@@ -73,6 +75,7 @@ impl Receipts {
                 self.with(pool, |pool| pool.finalise_exit(*exit, height).map(drop))
             }
             Event::MakeGood { pool, amount } => self.with(pool, |pool| pool.make_good(*amount)),
+            Event::WriteDown { pool, amount } => self.with(pool, |pool| pool.write_down(*amount).map(drop)),
             Event::ChooseService { pool, service, part } => {
                 self.with_lrt(pool, |lrt, _| lrt.choose(service.clone(), *part))
             }
@@ -100,6 +103,8 @@ impl Receipts {
             | Event::Reward { .. }
             | Event::Claim { .. }
             | Event::ClaimCommission { .. }
+            | Event::GiveBack { .. }
+            | Event::ExpandStake { .. }
             | Event::EndStake { .. }
             | Event::Slash { .. }
             | Event::Mint { .. }
@@ -165,30 +170,60 @@ impl Receipts {
             return Err(BookError::Minted { outpoint: *outpoint, pool: self.name(pool).clone() });
         }
         row.require_active()?;
-        let (actual, asked) = (self.pools[pool].1.queue().unbonding(), row.unbonding_time);
-        if actual < asked {
-            return Err(BookError::PoolUnbonding { pool: name.clone(), actual, outpoint: *outpoint, asked });
-        }
+        self.check_unbonding(pool, outpoint, row.unbonding_time)?;
         let minted = self.pools[pool].1.mint(holder, *outpoint, row.value);
         minted.map_err(|error| refusal(name, error))?;
         row.pool = Some(pool);
         Ok(())
     }
 
-    /// A stake that can no longer be slashed, or was, comes back to its pool as cash.
+    fn check_unbonding(&self, pool: u32, outpoint: &OutPoint, asked: Timelock) -> Result<(), BookError> {
+        let (name, pool) = &self.pools[pool];
+        let actual = pool.queue().unbonding();
+        if actual < asked {
+            return Err(BookError::PoolUnbonding { pool: name.clone(), actual, outpoint: *outpoint, asked });
+        }
+        Ok(())
+    }
+
+    /// The stake of a pool has become another one. The pool to which that one belongs, if any.
+    pub(crate) fn expand(
+        &mut self,
+        ledger: &Ledger,
+        old: u32,
+        new: &AdmittedStake,
+        holder: Option<&HolderId>,
+    ) -> Result<Option<u32>, BookError> {
+        let row = &ledger.stakes[old];
+        let Some(pool) = row.pool else {
+            // Whoever was to get receipts gets none.
+            return if holder.is_some() { Err(BookError::NotMinted(row.outpoint)) } else { Ok(None) };
+        };
+        if let Some(holder) = holder {
+            check_holder(holder)?;
+        }
+        self.check_unbonding(pool, &new.outpoint(), new.data().unbonding_time)?;
+        let (name, pool_of) = &mut self.pools[pool];
+        let expanded = pool_of.expand_stake(row.outpoint, row.value, new.outpoint(), new.value(), holder);
+        expanded.map_err(|error| refusal(name, error))?;
+        Ok(Some(pool))
+    }
+
+    /// A stake that its staker could not hold back any longer, or what a slashing has left of it, comes back to its pool.
     pub(crate) fn take_back(
         &mut self,
         ledger: &Ledger,
-        outpoint: &OutPoint,
+        stake: u32,
         returned: Amount,
         height: Height,
     ) -> Result<(), BookError> {
-        let row = &ledger.stakes[ledger.stake_id(outpoint)?];
-        let pool = row.pool.ok_or(BookError::NotMinted(*outpoint))?;
-        if row.loss_at(height).is_some() {
-            return Err(BookError::StillSlashable { outpoint: *outpoint, status: row.status, height });
+        let row = &ledger.stakes[stake];
+        let (outpoint, status) = (row.outpoint, row.status);
+        let pool = row.pool.ok_or(BookError::NotMinted(outpoint))?;
+        if row.locked_at(height) {
+            return Err(BookError::StillLocked { outpoint, status, height });
         }
-        self.end_in(pool, outpoint, returned)
+        self.end_in(pool, &outpoint, returned)
     }
 
     /// A stake was spent in a way that the books do not follow: its pool misses it until it is made good.
@@ -235,14 +270,14 @@ impl Receipts {
         ledger: &Ledger,
         name: &PoolId,
         height: Height,
-        market: Option<PartsPerMillion>,
+        market: Option<Nav>,
     ) -> Result<RiskReport, BookError> {
         let pool = self.pool(name)?;
         let mut stakes: Vec<(OutPoint, Amount, Vec<XOnlyPublicKey>)> = Vec::new();
         for (outpoint, _) in pool.stakes().filter(|(_, pooled)| pooled.status == PooledStatus::Live) {
             let row = &ledger.stakes[ledger.stake_id(outpoint)?];
             // While it is active nobody knows which of the two slashings it will be.
-            let loss = row.loss_at(height).map_or(Amount::ZERO, |loss| match row.require_active() {
+            let loss = row.loss_now().map_or(Amount::ZERO, |loss| match row.require_active() {
                 Ok(()) => row.slashable(),
                 Err(_) => loss,
             });

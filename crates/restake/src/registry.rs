@@ -52,6 +52,8 @@ pub(crate) struct Accumulator {
     pub(crate) provider: u32,
     pub(crate) commission: PartsPerMillion,
     pub(crate) rewards: Rewards,
+    /// When a stake began to count here, or to count for more, the last time.
+    pub(crate) grew_at: Option<Height>,
 }
 
 /// Services and providers.
@@ -72,8 +74,9 @@ impl Registry {
         self.service_ids.get(name).copied().ok_or_else(|| BookError::UnknownService(name.clone()))
     }
 
-    pub(crate) fn service_names(&self) -> impl Iterator<Item = (&ServiceId, &Service)> {
-        self.service_ids.iter().map(|(name, index)| (name, &self.services[*index]))
+    /// The numbers of the services, by name.
+    pub(crate) fn service_ids(&self) -> impl Iterator<Item = u32> {
+        self.service_ids.values().copied()
     }
 
     pub(crate) fn provider(&self, key: &XOnlyPublicKey) -> Option<u32> {
@@ -126,7 +129,8 @@ impl Registry {
         }
         let accumulator = id(self.accumulators.len())?;
         let provider = self.intern(key)?;
-        self.accumulators.push(Accumulator { service: index, provider, commission, rewards: Rewards::NONE });
+        let (rewards, grew_at) = (Rewards::NONE, None);
+        self.accumulators.push(Accumulator { service: index, provider, commission, rewards, grew_at });
         self.services[index].providers.insert(provider, accumulator);
         Ok(())
     }

@@ -5,12 +5,14 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
 use serde::Serialize;
 use tapstake_params::Height;
 
 use crate::pool::{Backing, Pool, PooledStatus};
+use crate::shares::Nav;
 use crate::stake::AdmittedStake;
 use crate::units::PartsPerMillion;
 
@@ -110,9 +112,9 @@ pub struct RiskReport {
     /// The height.
     pub height: Height,
     /// The net asset value, as [`Pool::nav_floor`] counts it.
-    pub nav: PartsPerMillion,
+    pub nav: Nav,
     /// The price that the caller gave, counted alike.
-    pub market: Option<PartsPerMillion>,
+    pub market: Option<Nav>,
     /// The difference. None without a price, and where there is no value to compare with.
     pub depeg: Option<Depeg>,
     /// What the pool has against what it owes.
@@ -130,8 +132,7 @@ pub struct RiskReport {
 }
 
 impl RiskReport {
-    /// Looks at a pool at `height`. `market` is what the market pays for what opened at one satoshi, in millionths of a
-    /// satoshi; `stakes` are the stakes that are known, of which those that do not back the pool are left out.
+    /// Looks at a pool at `height`. `market` is what the market pays for what opened at one satoshi; `stakes` are the stakes that are known, of which those that do not back the pool are left out.
     ///
     /// # Errors
     ///
@@ -139,11 +140,11 @@ impl RiskReport {
     pub fn new<'a>(
         pool: &Pool,
         height: Height,
-        market: Option<PartsPerMillion>,
+        market: Option<Nav>,
         stakes: impl IntoIterator<Item = StakeAtRisk<'a>>,
     ) -> Result<Self, RiskError> {
-        let nav = pool.nav_floor().ok_or(RiskError::Overflow("the net asset value"))?;
-        let depeg = market.filter(|_| nav != PartsPerMillion::ZERO).map(|market| depeg(nav, market));
+        let nav = pool.nav_floor();
+        let depeg = market.filter(|_| nav > Nav::new(0)).map(|market| depeg(nav, market));
         let (providers, every_provider) = scenarios(pool, stakes)?;
         let mature = pool.queue().all_mature_at();
         Ok(RiskReport {
@@ -166,18 +167,15 @@ impl RiskReport {
     }
 }
 
-fn depeg(nav: PartsPerMillion, market: PartsPerMillion) -> Result<Depeg, RiskError> {
-    let part = |difference: PartsPerMillion| {
-        let part = PartsPerMillion::ratio_floor(difference.to_u32().into(), nav.to_u32().into());
-        part.ok_or(RiskError::Overflow("the difference of price and value"))
-    };
-    if market == nav {
-        return Ok(Depeg::AtPar);
-    }
-    match nav.checked_sub(market) {
-        Some(difference) => Ok(Depeg::Discount(part(difference)?)),
-        None => Ok(Depeg::Premium(part(market.checked_sub(nav).unwrap_or_default())?)),
-    }
+fn depeg(nav: Nav, market: Nav) -> Result<Depeg, RiskError> {
+    let (nav, market) = (nav.millionths(), market.millionths());
+    let part = PartsPerMillion::ratio_floor(nav.abs_diff(market), nav);
+    let part = part.ok_or(RiskError::Overflow("the difference of price and value"))?;
+    Ok(match market.cmp(&nav) {
+        Ordering::Equal => Depeg::AtPar,
+        Ordering::Less => Depeg::Discount(part),
+        Ordering::Greater => Depeg::Premium(part),
+    })
 }
 
 /// What the slashing of some takes from a pool.

@@ -1,6 +1,10 @@
 //! Shares of something that is counted: the arithmetic that pools have in common.
 
 use alloc::collections::BTreeMap;
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::units::{HolderId, mul_div_ceil, mul_div_floor};
 
@@ -10,6 +14,61 @@ use crate::units::{HolderId, mul_div_ceil, mul_div_floor};
 /// Who gives assets away to a series of few shares gives nearly all of them to these shares and gets nothing back, which
 /// is why inflating the rate before another's deposit costs more than it brings.
 pub const VIRTUAL_SHARES: u128 = 1_000_000;
+
+/// A net asset value, or a price to hold against one: what [`VIRTUAL_SHARES`] shares are worth, in millionths of a satoshi.
+/// 1,000,000 when a pool opens.
+///
+/// Printed as a decimal, `1.05`, and read as one with at most six places; a plain number in serde. It has no upper end that a
+/// pool could reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Nav(u128);
+
+/// Why a text is no net asset value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("write a decimal with at most six places, such as 0.995")]
+pub struct NavTextError;
+
+impl Nav {
+    /// One satoshi: where a pool opens.
+    pub const ONE: Nav = Nav(1_000_000);
+
+    /// So many millionths of a satoshi.
+    pub const fn new(millionths: u128) -> Self {
+        Nav(millionths)
+    }
+
+    /// The millionths.
+    pub const fn millionths(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Display for Nav {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, decimals) = (self.0 / 1_000_000, alloc::format!("{:06}", self.0 % 1_000_000));
+        match decimals.trim_end_matches('0') {
+            "" => write!(f, "{whole}"),
+            decimals => write!(f, "{whole}.{decimals}"),
+        }
+    }
+}
+
+impl FromStr for Nav {
+    type Err = NavTextError;
+
+    fn from_str(text: &str) -> Result<Self, NavTextError> {
+        let number = |digits: &str| {
+            let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            plain.then(|| digits.parse::<u128>().ok()).flatten().ok_or(NavTextError)
+        };
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let scale =
+            [1_000_000, 100_000, 10_000, 1_000, 100, 10, 1].get(decimals.len()).ok_or(NavTextError)?;
+        let (whole, parts) = (number(whole)?.checked_mul(1_000_000), number(decimals)? * scale);
+        whole.and_then(|whole| whole.checked_add(parts)).map(Nav).ok_or(NavTextError)
+    }
+}
 
 /// Why shares do not move. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

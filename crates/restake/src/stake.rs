@@ -1,5 +1,6 @@
 //! A stake as the books know it.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -23,6 +24,10 @@ pub struct AdmittedStake(JournalledStake);
 pub struct JournalledStake {
     /// The staking output, which is what a stake is known by.
     pub outpoint: OutPoint,
+    /// What the staking transaction spends: another stake among it is one that this stake expands.
+    pub spends: Vec<OutPoint>,
+    /// The output into which its unbonding transaction moves it.
+    pub unbonding: OutPoint,
     /// Its value.
     #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub value: Amount,
@@ -66,6 +71,14 @@ pub enum StakeDataError {
         outpoint: OutPoint,
         /// The value.
         value: Amount,
+    },
+    /// Nothing is spent, or something twice, or an output of the stake's own.
+    #[error(
+        "stake {outpoint}: what its transaction spends is not at least one output, distinct and of other stakes"
+    )]
+    Spends {
+        /// The stake.
+        outpoint: OutPoint,
     },
     /// No providers, or not in ascending order without repetition.
     #[error("stake {outpoint}: providers are not at least one, distinct and ascending")]
@@ -123,6 +136,8 @@ impl From<&VerifiedStake> for AdmittedStake {
         let (included, delegation) = (stake.included(), stake.delegation());
         AdmittedStake(JournalledStake {
             outpoint: included.outpoint(),
+            spends: included.spends().to_vec(),
+            unbonding: delegation.unbonding().coin().outpoint,
             value: included.value(),
             slashed: delegation.slashing().slashed(),
             refund: delegation.slashing().refund().value,
@@ -149,6 +164,16 @@ impl TryFrom<JournalledStake> for AdmittedStake {
         if data.slashed == Amount::ZERO || !fits {
             return Err(StakeDataError::Slashing { outpoint, value });
         }
+        let own = |spent: &OutPoint| spent.txid == outpoint.txid || spent.txid == data.unbonding.txid;
+        let distinct: BTreeSet<_> = data.spends.iter().collect();
+        let repeats = distinct.len() < data.spends.len();
+        if data.spends.is_empty()
+            || repeats
+            || data.spends.iter().any(own)
+            || data.unbonding.txid == outpoint.txid
+        {
+            return Err(StakeDataError::Spends { outpoint });
+        }
         if data.providers.is_empty() || !data.providers.is_sorted_by(|a, b| a.serialize() < b.serialize()) {
             return Err(StakeDataError::Providers { outpoint });
         }
@@ -166,23 +191,28 @@ impl From<AdmittedStake> for JournalledStake {
     }
 }
 
-/// Where a stake is in its life. Every end is terminal.
+/// Where a stake is in its life. A stake can be slashed until its output is known to be spent, for so it is on Bitcoin:
+/// from `until` on its staker can withdraw it, and a slashing may come too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StakeStatus {
     /// It secures the services to which it is allocated.
     Active,
-    /// Its staker has begun to unbond it: it secures nothing, and a slashing takes from it below this height.
+    /// Its staker has begun to unbond it: it secures nothing new.
     Unbonding {
-        /// The first height at which it is no longer slashable.
+        /// The first height at which it can be withdrawn.
         until: Height,
     },
-    /// Its time is over: it secures nothing, and a slashing takes from it below this height, at which its timelock opens.
+    /// Its time is over: it secures nothing new.
     Expired {
-        /// The first height at which it is no longer slashable.
+        /// The first height at which it can be withdrawn: there its timelock opens.
         until: Height,
     },
-    /// Its output was spent in another way: withdrawn, or expanded into another stake.
+    /// It was withdrawn, and came back to its pool.
+    Returned,
+    /// Its output was spent, and where it went the books do not know.
     Spent,
+    /// It has become another stake.
+    Expanded,
     /// One of its providers equivocated. Nothing leads out of this.
     Slashed,
 }
@@ -191,11 +221,11 @@ pub enum StakeStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// Its staker unbonds it.
+    /// Its staker unbonds it, while it is active or has expired.
     Unbonding,
     /// Its expiry is reached.
     Expired,
-    /// Its output is spent in another way.
+    /// Its output is spent, at any time: withdrawn, or in a way that the books do not follow.
     Spent,
 }
 
@@ -203,9 +233,11 @@ impl fmt::Display for StakeStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StakeStatus::Active => f.write_str("active"),
-            StakeStatus::Unbonding { until } => write!(f, "unbonding, slashable below height {until}"),
-            StakeStatus::Expired { until } => write!(f, "expired, slashable below height {until}"),
+            StakeStatus::Unbonding { until } => write!(f, "unbonding, locked below height {until}"),
+            StakeStatus::Expired { until } => write!(f, "expired, locked below height {until}"),
+            StakeStatus::Returned => f.write_str("returned"),
             StakeStatus::Spent => f.write_str("spent"),
+            StakeStatus::Expanded => f.write_str("expanded"),
             StakeStatus::Slashed => f.write_str("slashed"),
         }
     }

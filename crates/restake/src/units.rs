@@ -22,29 +22,26 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(mul_div_floor(u128::MAX, 2, 1), None);
 /// ```
 pub fn mul_div_floor(a: u128, b: u128, divisor: u128) -> Option<u128> {
-    mul_add_div_rem(a, b, 0, divisor).map(|(quotient, _)| quotient)
+    mul_div_rem(a, b, divisor).map(|(quotient, _)| quotient)
 }
 
 /// `a * b / divisor` rounded up, exact whatever the size of the product.
 ///
 /// `None` if the divisor is zero or the result does not fit.
 pub fn mul_div_ceil(a: u128, b: u128, divisor: u128) -> Option<u128> {
-    let (quotient, remainder) = mul_add_div_rem(a, b, 0, divisor)?;
+    let (quotient, remainder) = mul_div_rem(a, b, divisor)?;
     quotient.checked_add(u128::from(remainder != 0))
 }
 
-/// Quotient and remainder of `(a * b + c) / divisor` over 256 bits.
-pub(crate) fn mul_add_div_rem(a: u128, b: u128, c: u128, divisor: u128) -> Option<(u128, u128)> {
+/// Quotient and remainder of `a * b / divisor` over 256 bits.
+fn mul_div_rem(a: u128, b: u128, divisor: u128) -> Option<(u128, u128)> {
     if divisor == 0 {
         return None;
     }
-    if let Some(sum) = a.checked_mul(b).and_then(|product| product.checked_add(c)) {
-        return Some((sum / divisor, sum % divisor));
+    if let Some(product) = a.checked_mul(b) {
+        return Some((product / divisor, product % divisor));
     }
     let (high, low) = widening_mul(a, b);
-    let (low, carry) = low.overflowing_add(c);
-    // (2^128 - 1)^2 + 2^128 - 1 < 2^256, so the high half takes the carry.
-    let high = high.checked_add(u128::from(carry))?;
     long_division(high, low, divisor)
 }
 
@@ -344,16 +341,16 @@ mod tests {
 
         #[test]
         fn quotient_and_remainder_make_the_product_again(
-            a in any_size(), b in any_size(), c in any_size(), d in any_size(),
+            a in any_size(), b in any_size(), d in any_size(),
         ) {
-            match mul_add_div_rem(a, b, c, d) {
+            match mul_div_rem(a, b, d) {
                 Some((q, r)) => {
                     prop_assert!(r < d);
-                    prop_assert_eq!(wide(q, d, r), wide(a, b, c));
+                    prop_assert_eq!(wide(q, d, r), wide(a, b, 0));
                 }
                 None => {
                     // Then even the greatest quotient falls short.
-                    let (product, most) = (wide(a, b, c), wide(u128::MAX, d, d.saturating_sub(1)));
+                    let (product, most) = (wide(a, b, 0), wide(u128::MAX, d, d.saturating_sub(1)));
                     prop_assert!(d == 0 || product.iter().rev().gt(most.iter().rev()));
                 }
             }
@@ -363,7 +360,7 @@ mod tests {
         fn ceil_is_above_floor_by_one_exactly_where_something_is_left(
             a in any_size(), b in any_size(), d in 1u128..,
         ) {
-            if let (Some((q, r)), Some(ceil)) = (mul_add_div_rem(a, b, 0, d), mul_div_ceil(a, b, d)) {
+            if let (Some((q, r)), Some(ceil)) = (mul_div_rem(a, b, d), mul_div_ceil(a, b, d)) {
                 prop_assert_eq!(ceil, q + u128::from(r > 0));
             }
         }

@@ -86,7 +86,36 @@ fn every_services_leverage_limit_holds_over_all_services_together() {
     assert!(matches!(story.refused(exclusive(1, "b", &[(1, 1)])), BookError::Leverage { .. }));
     // Who does not count for the strict service is not limited by it.
     story.enter(share(2, "a")).enter(share(2, "b"));
-    story.enter(withdraw(1, "strict")).enter(share(1, "b"));
+    story.enter(withdraw(1, "strict")).at(300).enter(share(1, "b"));
+}
+
+#[test]
+fn what_a_stake_has_left_counts_for_leverage_until_nobody_relies_on_it() {
+    let mut story = Story::new();
+    let once = ServiceTerms { leverage_limit: PartsPerMillion::ONE, ..terms("uc") };
+    for name in ["one", "two"] {
+        story.enter(Event::RegisterService { service: service(name), terms: once.clone() });
+        story.enter(opt_in(name, 1, 0));
+    }
+    story.enter(admit(1, 100_000, &[1])).enter(share(1, "one"));
+    story.at(300).enter(withdraw(1, "one"));
+    // Every satoshi of it is still what the first service relies on.
+    let refusal = BookError::Leverage {
+        outpoint: outpoint(1),
+        service: service("one"),
+        nominal: 200_000,
+        value: sat(100_000),
+        limit: PartsPerMillion::ONE,
+    };
+    assert_eq!(story.at(399).refused(share(1, "two")), refusal);
+    assert!(matches!(
+        story.refused(exclusive(1, "two", &[(1, 1)])),
+        BookError::Leverage { nominal: 100_001, .. }
+    ));
+    // Back where it was it counts once, and less of it always may.
+    story.enter(share(1, "one")).enter(exclusive(1, "one", &[(1, 50_000)]));
+    assert!(matches!(story.at(498).refused(exclusive(1, "two", &[(1, 50_000)])), BookError::Leverage { .. }));
+    story.at(499).enter(exclusive(1, "two", &[(1, 50_000)])).enter(withdraw(1, "one"));
 }
 
 #[test]
@@ -129,7 +158,7 @@ fn an_outpoint_is_admitted_once_whatever_became_of_it() {
 #[test]
 fn a_stake_is_admitted_within_its_time_alone() {
     for (height, within) in [(99, false), (100, true), (9_999, true), (10_000, false)] {
-        let mut story = Story { book: Book::new(), height };
+        let mut story = Story::empty(height);
         if within {
             story.enter(admit(1, 100_000, &[1]));
         } else {
@@ -145,14 +174,17 @@ fn a_stake_ends_after_it_began_and_exactly_once() {
     story.enter(admit(1, 100_000, &[1])).enter(share(1, "a")).enter(end(1, End::Unbonding));
     assert_eq!(story.rewards("a", 1).staked, 0);
     let status = StakeStatus::Unbonding { until: Height::new(300) };
-    for again in [End::Unbonding, End::Spent, End::Expired] {
-        assert_eq!(
-            story.refused(end(1, again)),
-            BookError::StakeEnded { outpoint: outpoint(1), status },
-            "power is not removed twice"
-        );
+    let ended = |status| BookError::StakeEnded { outpoint: outpoint(1), status };
+    for again in [End::Unbonding, End::Expired] {
+        assert_eq!(story.refused(end(1, again)), ended(status), "power is not removed twice");
     }
-    assert_eq!(story.refused(share(1, "a")), BookError::StakeEnded { outpoint: outpoint(1), status });
+    assert_eq!(story.refused(share(1, "a")), ended(status));
+    // What has ended can still be spent, once.
+    story.enter(end(1, End::Spent));
+    for again in [End::Unbonding, End::Spent, End::Expired] {
+        assert_eq!(story.refused(end(1, again)), ended(StakeStatus::Spent));
+    }
+    assert_eq!(story.rewards("a", 1).staked, 0);
 }
 
 #[test]

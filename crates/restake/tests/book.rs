@@ -35,7 +35,7 @@ fn finalise(name: &str, exit: u64) -> Event {
     Event::FinaliseExit { pool: pool(name), exit: ExitId(exit) }
 }
 
-fn give_back(stake: u32, returned: u64) -> Event {
+fn give_back_stake(stake: u32, returned: u64) -> Event {
     Event::ReturnStake { stake: outpoint(stake), returned: sat(returned) }
 }
 
@@ -97,9 +97,9 @@ fn an_exit_is_slashable_until_it_is_paid_and_paid_from_stakes_that_came_back() {
     let mut story = pooled();
     let shares = view(&story, "p").balance(&holder("bob"));
     story.enter(exit("p", "bob", shares)).enter(end(2, End::Unbonding));
-    let still = story.at(299).refused(give_back(2, 99_000));
+    let still = story.at(299).refused(give_back_stake(2, 99_000));
     let status = StakeStatus::Unbonding { until: Height::new(300) };
-    let expected = BookError::StillSlashable { outpoint: outpoint(2), status, height: Height::new(299) };
+    let expected = BookError::StillLocked { outpoint: outpoint(2), status, height: Height::new(299) };
     assert_eq!(still, expected);
     assert!(matches!(
         story.refused(finalise("p", 0)),
@@ -113,7 +113,7 @@ fn an_exit_is_slashable_until_it_is_paid_and_paid_from_stakes_that_came_back() {
     assert!(claim < sat(100_000 - LOSS + 100) && claim > sat(89_000));
     let poor = story.at(300).refused(finalise("p", 0));
     assert!(matches!(poor, BookError::Pool { error: PoolError::NotEnoughCash { .. }, .. }), "{poor}");
-    story.enter(give_back(2, 100_000 - LOSS_IN_UNBONDING)).enter(give_back(1, 100_000 - LOSS));
+    story.enter(give_back_stake(2, 100_000 - LOSS_IN_UNBONDING)).enter(give_back_stake(1, 100_000 - LOSS));
     story.enter(finalise("p", 0));
     assert_eq!(view(&story, "p").flows().paid, u128::from(claim.to_sat()));
     assert_eq!(view(&story, "p").backing().missing(), sat(0));
@@ -126,7 +126,7 @@ fn one_receipt_per_outpoint_whichever_the_pool_and_for_ever() {
     let minted = BookError::Minted { outpoint: outpoint(1), pool: pool("p") };
     assert_eq!(story.refused(mint("p", "alice", 1)), minted);
     assert_eq!(story.refused(mint("q", "alice", 1)), minted);
-    story.enter(end(1, End::Unbonding)).at(300).enter(give_back(1, 100_000));
+    story.enter(end(1, End::Unbonding)).at(300).enter(give_back_stake(1, 100_000));
     assert_eq!(story.refused(mint("q", "alice", 1)), minted);
     assert_eq!(story.book.minted_in(&outpoint(1)).unwrap(), Some(&pool("p")));
 }
@@ -159,9 +159,9 @@ fn a_stake_spent_elsewhere_is_missed_at_once_and_stops_minting_until_made_good()
     let refusal = story.refused(mint("p", "carol", 3));
     assert!(matches!(refusal, BookError::Pool { error: PoolError::Unbacked { .. }, .. }), "{refusal}");
     story.enter(Event::MakeGood { pool: pool("p"), amount: sat(100_000) }).enter(mint("p", "carol", 3));
-    let again = story.refused(give_back(1, 1));
+    let again = story.refused(give_back_stake(1, 1));
     assert!(matches!(again, BookError::Pool { error: PoolError::StakeEnded(_), .. }), "{again}");
-    assert_eq!(story.refused(give_back(9, 1)), BookError::UnknownStake(outpoint(9)));
+    assert_eq!(story.refused(give_back_stake(9, 1)), BookError::UnknownStake(outpoint(9)));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn who_took_the_coin_is_not_paid_for_it_again() {
     // Alice has withdrawn stake 1 herself, and gives up the receipts for it.
     story.enter(end(1, End::Spent)).enter(end(2, End::Unbonding));
     let shares = view(&story, "p").balance(&holder("alice"));
-    story.enter(exit("p", "alice", shares)).at(300).enter(give_back(2, 100_000));
+    story.enter(exit("p", "alice", shares)).at(300).enter(give_back_stake(2, 100_000));
     let refusal = story.refused(finalise("p", 0));
     let backing = Backing { reserves: sat(100_000), issued: sat(200_000) };
     assert_eq!(refusal, BookError::Pool { pool: pool("p"), error: PoolError::Missing { backing } });
@@ -236,6 +236,179 @@ fn the_risk_of_a_pool_counts_what_its_stakes_can_still_lose() {
     assert_eq!(worst.providers.len(), 2);
     story.enter(end(1, End::Unbonding));
     assert_eq!(report(&story, 299).every_provider.loss, sat(2 * LOSS_IN_UNBONDING));
+    // Past its unbonding it can be slashed as long as nobody has withdrawn it.
+    assert_eq!(report(&story, 300).every_provider.loss, sat(2 * LOSS_IN_UNBONDING));
+    story.at(300).enter(give_back_stake(1, 100_000));
     assert_eq!(report(&story, 300).every_provider.loss, sat(LOSS_IN_UNBONDING));
     assert!(matches!(story.book.risk(&pool("z"), Height::new(300), None), Err(BookError::UnknownPool(_))));
+}
+
+#[test]
+fn an_expansion_takes_the_place_of_its_stake_in_the_pool() {
+    let mut story = pooled();
+    let before = view(&story, "p").clone();
+    // Stake 3 is stake 1 and 20,000 sat more, for which Carol gets receipts.
+    let lacks = story.refused(expand(1, 3, 120_000, &[1, 2], None));
+    let more = PoolError::NoReceiver { outpoint: outpoint(3), more: sat(20_000) };
+    assert_eq!(lacks, BookError::Pool { pool: pool("p"), error: more });
+    story.at(300).enter(expand(1, 3, 120_000, &[1, 2], Some("carol")));
+    let after = view(&story, "p");
+    assert_eq!(after.balance(&holder("alice")), before.balance(&holder("alice")));
+    assert_eq!(after.balance(&holder("carol")), 20_000 * VIRTUAL_SHARES);
+    assert_eq!((after.backing().reserves, after.backing().issued), (sat(220_000), sat(220_000)));
+    assert_eq!(after.stake(&outpoint(1)).unwrap().status, PooledStatus::Ended);
+    assert_eq!(after.stake(&outpoint(3)).unwrap().value, sat(120_000));
+    assert_eq!([1, 3].map(|n| story.status(n)), [StakeStatus::Expanded, StakeStatus::Active]);
+    // One receipt per outpoint, also for the new one.
+    let minted = BookError::Minted { outpoint: outpoint(3), pool: pool("p") };
+    assert_eq!(story.refused(mint("p", "carol", 3)), minted);
+    // The old one is gone for ever, and a slashing takes the new one, once.
+    let ended = BookError::StakeEnded { outpoint: outpoint(1), status: StakeStatus::Expanded };
+    for event in [share(1, "a"), end(1, End::Spent), expand(1, 4, 100_000, &[1], None)] {
+        assert_eq!(story.refused(event), ended);
+    }
+    story.enter(slash(1));
+    assert_eq!(view(&story, "p").flows().lost, 12_100);
+    // Both services relied on the old one until 100 blocks later, and lose with the new one.
+    assert_eq!(["a", "b"].map(|name| story.service_exposure(name).lost), [sat(12_100); 2]);
+}
+
+#[test]
+fn a_service_relies_on_an_expansion_for_what_it_left_behind() {
+    for (height, lost) in [(399, 10_100), (400, 0)] {
+        let mut story = pooled();
+        story.at(300).enter(expand(1, 3, 100_000, &[1, 2], None));
+        story.at(height).enter(slash(1));
+        assert_eq!(["a", "b"].map(|name| story.service_exposure(name).lost), [sat(lost); 2], "{height}");
+    }
+}
+
+#[test]
+fn an_expansion_is_not_counted_beside_its_stake() {
+    let mut story = pooled();
+    let data = |n: u32, spends: Vec<bitcoin::OutPoint>| {
+        let data = JournalledStake { spends, ..stake_data(n, 100_000, &[1, 2]) };
+        Event::AdmitStake { stake: Box::new(data.try_into().unwrap()) }
+    };
+    let spends =
+        |spent: u32, status| BookError::SpendsStake { outpoint: outpoint(3), spent: outpoint(spent), status };
+    assert_eq!(story.refused(data(3, vec![coin(3), outpoint(1)])), spends(1, StakeStatus::Active));
+    assert_eq!(story.refused(data(3, vec![unbonding(1)])), spends(1, StakeStatus::Active));
+    // Nor is one that would spend two of them.
+    let two = JournalledStake { spends: vec![outpoint(1), outpoint(2)], ..stake_data(3, 100_000, &[1]) };
+    let two = Event::ExpandStake { of: outpoint(1), stake: Box::new(two.try_into().unwrap()), holder: None };
+    assert_eq!(story.refused(two), spends(2, StakeStatus::Active));
+    let unbonding_until = StakeStatus::Unbonding { until: Height::new(300) };
+    story.enter(end(1, End::Unbonding));
+    assert_eq!(story.refused(data(3, vec![unbonding(1)])), spends(1, unbonding_until));
+    // Once it is back, its coin may be staked anew.
+    story.at(300).enter(give_back_stake(1, 100_000)).enter(data(3, vec![unbonding(1)]));
+    // Whoever brings them the other way round is refused too.
+    let spent = |n| BookError::SpentStake { outpoint: outpoint(n), by: outpoint(4) };
+    story.enter(data(4, vec![outpoint(5), unbonding(6)]));
+    assert_eq!(story.refused(admit(5, 100_000, &[1])), spent(5));
+    assert_eq!(story.refused(admit(6, 100_000, &[1])), spent(6));
+}
+
+#[test]
+fn an_expansion_is_made_of_the_stake_that_it_expands() {
+    let mut story = pooled();
+    let not = BookError::NotAnExpansion { outpoint: outpoint(3), of: outpoint(2) };
+    let data = JournalledStake { spends: vec![outpoint(1)], ..stake_data(3, 100_000, &[1, 2]) };
+    let wrong =
+        Event::ExpandStake { of: outpoint(2), stake: Box::new(data.try_into().unwrap()), holder: None };
+    assert_eq!(story.refused(wrong), not);
+    assert_eq!(story.refused(expand(9, 3, 100_000, &[1], None)), BookError::UnknownStake(outpoint(9)));
+    // Nobody gets receipts where there were none, nor for nothing.
+    story.enter(admit(4, 50_000, &[2]));
+    let none = BookError::NotMinted(outpoint(4));
+    assert_eq!(story.refused(expand(4, 5, 60_000, &[2], Some("carol"))), none);
+    assert!(matches!(
+        story.refused(expand(1, 3, 100_000, &[1, 2], Some("carol"))),
+        BookError::Pool { error: PoolError::Shares(ShareError::Nothing), .. }
+    ));
+    story.enter(expand(4, 5, 60_000, &[2], None));
+    assert_eq!(story.book.minted_in(&outpoint(5)).unwrap(), None);
+    // A pool whose exits are faster than the new stake unbonds does not take it.
+    let timelock = Timelock::new(101).unwrap();
+    let data = JournalledStake {
+        spends: vec![outpoint(1)],
+        unbonding_time: timelock,
+        ..stake_data(3, 100_000, &[1])
+    };
+    let slow =
+        Event::ExpandStake { of: outpoint(1), stake: Box::new(data.try_into().unwrap()), holder: None };
+    assert!(matches!(story.refused(slow), BookError::PoolUnbonding { .. }));
+    story.enter(slash(1));
+    let slashed = BookError::StakeEnded { outpoint: outpoint(1), status: StakeStatus::Slashed };
+    assert_eq!(story.refused(expand(1, 3, 100_000, &[2], None)), slashed);
+}
+
+#[test]
+fn a_spent_stake_that_turns_out_to_be_expanded_is_missed_no_more() {
+    let mut story = pooled();
+    story.enter(end(1, End::Spent));
+    assert_eq!(view(&story, "p").backing().missing(), sat(100_000));
+    story.enter(expand(1, 3, 130_000, &[1, 2], Some("carol")));
+    assert_eq!(view(&story, "p").backing().missing(), sat(0));
+    assert_eq!(view(&story, "p").balance(&holder("carol")), 30_000 * VIRTUAL_SHARES);
+    // One that is worth less is missed for the rest; one that has come back is not made of anything.
+    story.enter(end(2, End::Unbonding)).at(300).enter(give_back_stake(2, 100_000));
+    let returned = BookError::StakeEnded { outpoint: outpoint(2), status: StakeStatus::Returned };
+    assert_eq!(story.refused(expand(2, 4, 100_000, &[2], None)), returned);
+    story.enter(expand(3, 4, 129_000, &[1, 2], None));
+    assert_eq!(view(&story, "p").backing().missing(), sat(1_000));
+}
+
+#[test]
+fn what_is_written_down_is_borne_like_a_slashing() {
+    let write_down = |amount| Event::WriteDown { pool: pool("p"), amount: sat(amount) };
+    let story = || {
+        let mut story = pooled();
+        let half = view(&story, "p").balance(&holder("bob")) / 2;
+        story.enter(exit("p", "bob", half)).at(300);
+        story
+    };
+    let (mut slashed, mut late) = (story(), story());
+    slashed.enter(slash(1));
+    // The books had lost sight of the stake when its slashing was heard of.
+    late.enter(end(1, End::Spent));
+    assert!(matches!(
+        late.refused(write_down(100_001)),
+        BookError::Pool { error: PoolError::NotMissing { .. }, .. }
+    ));
+    assert!(matches!(late.refused(write_down(0)), BookError::Pool { error: PoolError::Shares(_), .. }));
+    late.enter(write_down(LOSS)).enter(Event::MakeGood { pool: pool("p"), amount: sat(100_000 - LOSS) });
+    let (one, two) = (view(&slashed, "p"), view(&late, "p"));
+    assert_eq!((one.assets(), one.queue().total()), (two.assets(), two.queue().total()));
+    assert_eq!((one.flows().lost, two.backing().missing()), (two.flows().lost, sat(0)));
+    // Nothing is missing, so nothing is written down.
+    assert!(matches!(
+        slashed.refused(write_down(1)),
+        BookError::Pool { error: PoolError::NotMissing { .. }, .. }
+    ));
+}
+
+#[test]
+fn a_stake_is_back_only_when_its_lock_has_opened() {
+    let mut story = pooled();
+    let refusal = |status, height| BookError::StillLocked {
+        outpoint: outpoint(1),
+        status,
+        height: Height::new(height),
+    };
+    assert_eq!(story.refused(give_back_stake(1, 1)), refusal(StakeStatus::Active, 200));
+    story.at(10_000).enter(end(1, End::Expired)).enter(end(2, End::Expired));
+    let expired = StakeStatus::Expired { until: Height::new(10_100) };
+    assert_eq!(story.at(10_099).refused(give_back_stake(1, 100_000)), refusal(expired, 10_099));
+    story.at(10_100).enter(give_back_stake(1, 100_000));
+    assert_eq!(story.status(1), StakeStatus::Returned);
+    let ended = BookError::StakeEnded { outpoint: outpoint(1), status: StakeStatus::Returned };
+    assert_eq!(story.refused(end(1, End::Spent)), ended);
+    // Nothing of it can be slashed any more.
+    story.enter(slash(1));
+    assert_eq!(view(&story, "p").flows().lost, 0);
+    // The other one was withdrawn by its staker, which is missed.
+    story.enter(end(2, End::Spent));
+    assert_eq!(view(&story, "p").backing().missing(), sat(100_000));
 }

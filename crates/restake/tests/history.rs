@@ -19,23 +19,29 @@ const STAKES: u32 = 120;
 #[derive(Debug, Clone)]
 enum Attempt {
     Admit { stake: u32, value: u64, providers: Vec<u8> },
+    Expand { of: u32, stake: u32, more: u64, holder: Option<Index> },
     Share { stake: u32, service: Index },
     Exclusive { stake: u32, service: Index, parts: Vec<(u8, u64)> },
     Withdraw { stake: u32, service: Index },
     Reward { service: Index, provider: u8, amount: u128 },
     Claim { stake: u32, service: Index },
     ClaimCommission { service: Index, provider: u8 },
+    GiveBack { service: Index, provider: u8 },
     End { stake: u32, end: End },
     Slash { provider: u8 },
     Mint { pool: Index, holder: Index, stake: u32 },
     Transfer { pool: Index, from: Index, to: Index, shares: u128 },
     Exit { pool: Index, holder: Index, shares: u128 },
-    Finalise { pool: Index, exit: u64 },
-    Return { stake: u32, returned: u64 },
+    Withdrawal { pool: Index, holder: Index, amount: u64 },
+    Finalise { pool: Index, behind: u64 },
+    Return { stake: u32, parts: u64 },
     PoolReward { pool: Index, amount: u64 },
-    MakeGood { pool: Index, amount: u64 },
+    MakeGood { pool: Index, parts: u64 },
+    WriteDown { pool: Index, parts: u64 },
     LrtDeposit { holder: Index, shares: u128 },
     LrtRedeem { holder: Index, shares: u128 },
+    LrtTransfer { from: Index, to: Index, shares: u128 },
+    LrtReward { from: Index, shares: u128 },
     Wait { blocks: u32 },
     Late { stake: u32, service: Index },
 }
@@ -43,6 +49,11 @@ enum Attempt {
 /// A pool opens at a million shares a satoshi.
 fn shares() -> impl Strategy<Value = u128> {
     prop_oneof![0..2_000_000u128, 0..1_000_000_000_000u128]
+}
+
+/// Thousandths of what there is, and mostly all of it.
+fn parts() -> impl Strategy<Value = u64> {
+    prop_oneof![2 => Just(1_000), 1 => 0..1_100u64]
 }
 
 fn attempt() -> impl Strategy<Value = Attempt> {
@@ -54,6 +65,8 @@ fn attempt() -> impl Strategy<Value = Attempt> {
     prop_oneof![
         6 => (stake.clone(), 20_000u64..1_000_000, keys)
             .prop_map(|(stake, value, providers)| Attempt::Admit { stake, value, providers }),
+        2 => (stake.clone(), stake.clone(), 0..50_000u64, any::<Option<Index>>())
+            .prop_map(|(of, stake, more, holder)| Attempt::Expand { of, stake, more, holder }),
         12 => (stake.clone(), service.clone()).prop_map(|(stake, service)| Attempt::Share { stake, service }),
         6 => (stake.clone(), service.clone(), prop::collection::vec(part, 0..4))
             .prop_map(|(stake, service, parts)| Attempt::Exclusive { stake, service, parts }),
@@ -61,21 +74,30 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         24 => (service.clone(), provider.clone(), amount)
             .prop_map(|(service, provider, amount)| Attempt::Reward { service, provider, amount }),
         10 => (stake.clone(), service.clone()).prop_map(|(stake, service)| Attempt::Claim { stake, service }),
-        2 => (service.clone(), provider)
+        2 => (service.clone(), provider.clone())
             .prop_map(|(service, provider)| Attempt::ClaimCommission { service, provider }),
-        1 => (stake.clone(), any_end).prop_map(|(stake, end)| Attempt::End { stake, end }),
+        1 => (service.clone(), provider)
+            .prop_map(|(service, provider)| Attempt::GiveBack { service, provider }),
+        3 => (stake.clone(), any_end).prop_map(|(stake, end)| Attempt::End { stake, end }),
         8 => (any::<Index>(), any::<Index>(), 0..STAKES)
             .prop_map(|(pool, holder, stake)| Attempt::Mint { pool, holder, stake }),
         3 => (any::<Index>(), any::<Index>(), any::<Index>(), shares())
             .prop_map(|(pool, from, to, shares)| Attempt::Transfer { pool, from, to, shares }),
         4 => (any::<Index>(), any::<Index>(), shares())
             .prop_map(|(pool, holder, shares)| Attempt::Exit { pool, holder, shares }),
-        4 => (any::<Index>(), 0..200u64).prop_map(|(pool, exit)| Attempt::Finalise { pool, exit }),
-        4 => (0..STAKES, 0..1_000_000u64).prop_map(|(stake, returned)| Attempt::Return { stake, returned }),
+        2 => (any::<Index>(), any::<Index>(), 0..1_000_000u64)
+            .prop_map(|(pool, holder, amount)| Attempt::Withdrawal { pool, holder, amount }),
+        6 => (any::<Index>(), prop_oneof![4 => Just(0), 1 => 1..3u64])
+            .prop_map(|(pool, behind)| Attempt::Finalise { pool, behind }),
+        4 => (0..STAKES, parts()).prop_map(|(stake, parts)| Attempt::Return { stake, parts }),
         2 => (any::<Index>(), 0..100_000u64).prop_map(|(pool, amount)| Attempt::PoolReward { pool, amount }),
-        1 => (any::<Index>(), 0..100_000u64).prop_map(|(pool, amount)| Attempt::MakeGood { pool, amount }),
+        4 => (any::<Index>(), parts()).prop_map(|(pool, parts)| Attempt::MakeGood { pool, parts }),
+        2 => (any::<Index>(), parts()).prop_map(|(pool, parts)| Attempt::WriteDown { pool, parts }),
         2 => (any::<Index>(), shares()).prop_map(|(holder, shares)| Attempt::LrtDeposit { holder, shares }),
         1 => (any::<Index>(), shares()).prop_map(|(holder, shares)| Attempt::LrtRedeem { holder, shares }),
+        1 => (any::<Index>(), any::<Index>(), shares())
+            .prop_map(|(from, to, shares)| Attempt::LrtTransfer { from, to, shares }),
+        1 => (any::<Index>(), shares()).prop_map(|(from, shares)| Attempt::LrtReward { from, shares }),
         6 => (1u32..100).prop_map(|blocks| Attempt::Wait { blocks }),
         1 => (stake, service).prop_map(|(stake, service)| Attempt::Late { stake, service }),
     ]
@@ -92,6 +114,12 @@ fn history() -> impl Strategy<Value = Vec<Attempt>> {
     })
 }
 
+/// The name of what was tried.
+fn kind(attempt: &Attempt) -> String {
+    let text = format!("{attempt:?}");
+    text.split(' ').next().unwrap().to_owned()
+}
+
 fn pool(name: &str) -> PoolId {
     PoolId::new(name).unwrap()
 }
@@ -104,10 +132,17 @@ fn holder_of(index: &Index) -> HolderId {
     HolderId::new(["alice", "bob", "carol"][index.index(3)]).unwrap()
 }
 
-fn event(attempt: &Attempt) -> Option<Event> {
+fn event(attempt: &Attempt, book: &Book) -> Option<Event> {
     let service = |service: &Index| *service.get(&SERVICES);
+    let of = |amount: bitcoin::Amount, parts: u64| sat(amount.to_sat() * parts / 1_000);
+    let missing = |pool: &Index| book.pool(&pool_of(pool)).unwrap().backing().missing();
     Some(match attempt {
         Attempt::Admit { stake, value, providers } => admit(*stake, *value, providers),
+        Attempt::Expand { of, stake, more, holder } => {
+            let old = book.stake(&outpoint(*of)).ok().filter(|_| of != stake)?;
+            let (holder, more) = (holder.map(|holder| holder_of(&holder)), holder.map_or(0, |_| *more));
+            expand(*of, *stake, old.value.to_sat() + more, &[2, 3], holder.as_ref().map(HolderId::as_str))
+        }
         Attempt::Share { stake, service: at } => share(*stake, service(at).0),
         Attempt::Exclusive { stake, service: at, parts } => exclusive(*stake, service(at).0, parts),
         Attempt::Withdraw { stake, service: at } => withdraw(*stake, service(at).0),
@@ -120,6 +155,7 @@ fn event(attempt: &Attempt) -> Option<Event> {
         Attempt::ClaimCommission { service: at, provider: key } => {
             Event::ClaimCommission { service: support::service(service(at).0), provider: provider(*key) }
         }
+        Attempt::GiveBack { service: at, provider } => give_back(service(at).0, *provider),
         Attempt::End { stake, end } => support::end(*stake, *end),
         Attempt::Slash { provider } => slash(*provider),
         Attempt::Mint { pool, holder, stake } => {
@@ -132,19 +168,41 @@ fn event(attempt: &Attempt) -> Option<Event> {
         Attempt::Exit { pool, holder, shares } => {
             Event::RequestExit { pool: pool_of(pool), holder: holder_of(holder), shares: *shares }
         }
-        Attempt::Finalise { pool, exit } => Event::FinaliseExit { pool: pool_of(pool), exit: ExitId(*exit) },
-        Attempt::Return { stake, returned } => {
-            Event::ReturnStake { stake: outpoint(*stake), returned: sat(*returned) }
+        Attempt::Withdrawal { pool, holder, amount } => {
+            let (pool, holder) = (pool_of(pool), holder_of(holder));
+            Event::RequestWithdrawal { pool, holder, amount: sat(*amount) }
+        }
+        Attempt::Finalise { pool, behind } => {
+            let pool = pool_of(pool);
+            let first = book.pool(&pool).unwrap().queue().first().map_or(0, |first| first.0);
+            Event::FinaliseExit { pool, exit: ExitId(first + behind) }
+        }
+        Attempt::Return { stake, parts } => {
+            let pools = book.pools().find_map(|(_, pool)| pool.stake(&outpoint(*stake)));
+            let left = pools.map_or(sat(1_000), |pooled| pooled.value);
+            Event::ReturnStake { stake: outpoint(*stake), returned: of(left, *parts) }
         }
         Attempt::PoolReward { pool, amount } => {
             Event::PoolReward { pool: pool_of(pool), amount: sat(*amount) }
         }
-        Attempt::MakeGood { pool, amount } => Event::MakeGood { pool: pool_of(pool), amount: sat(*amount) },
+        Attempt::MakeGood { pool, parts } => {
+            Event::MakeGood { pool: pool_of(pool), amount: of(missing(pool), *parts) }
+        }
+        Attempt::WriteDown { pool, parts } => {
+            Event::WriteDown { pool: pool_of(pool), amount: of(missing(pool), *parts) }
+        }
         Attempt::LrtDeposit { holder, shares } => {
             Event::LrtDeposit { pool: pool("l"), holder: holder_of(holder), shares: *shares }
         }
         Attempt::LrtRedeem { holder, shares } => {
             Event::LrtRedeem { pool: pool("l"), holder: holder_of(holder), shares: *shares }
+        }
+        Attempt::LrtTransfer { from, to, shares } => {
+            let (from, to) = (holder_of(from), holder_of(to));
+            Event::LrtTransfer { pool: pool("l"), from, to, shares: *shares }
+        }
+        Attempt::LrtReward { from, shares } => {
+            Event::LrtReward { pool: pool("l"), from: holder_of(from), shares: *shares }
         }
         Attempt::Wait { .. } => return None,
     })
@@ -189,7 +247,7 @@ proptest! {
             book.apply(entry).unwrap();
         }
         let (mut height, mut slashable) = (200, BTreeMap::new());
-        let mut taken = 0;
+        let (mut taken, mut kinds) = (0, BTreeMap::<_, u32>::new());
         for (number, attempt) in history.iter().enumerate() {
             if let Attempt::Wait { blocks } = attempt {
                 height += blocks;
@@ -199,7 +257,7 @@ proptest! {
                     journal.push(entry);
                 }
             }
-            let Some(event) = event(attempt) else { continue };
+            let Some(event) = event(attempt, &book) else { continue };
             let at = if matches!(attempt, Attempt::Late { .. }) { book.height().to_u32() - 1 } else { height };
             let entry = Entry { height: Height::new(at), event };
             let before = book.clone();
@@ -207,7 +265,8 @@ proptest! {
                 Ok(()) => {
                     prop_assert!(!matches!(attempt, Attempt::Late { .. }), "a late entry was taken");
                     taken += 1;
-                    if let Event::AdmitStake { stake } = &entry.event {
+                    *kinds.entry(kind(attempt)).or_default() += 1;
+                    if let Event::AdmitStake { stake } | Event::ExpandStake { stake, .. } = &entry.event {
                         slashable.insert(stake.outpoint(), stake.slashable());
                     }
                     journal.push(entry.clone());
@@ -242,7 +301,7 @@ proptest! {
                     }
                 }
             }
-            // The value of shares falls by slashings alone.
+            // The value of shares falls by slashings and by what is written down.
             for (name, after) in book.pools() {
                 let was = before.pool(name).unwrap();
                 let slashed = after.flows().lost > was.flows().lost;
@@ -252,16 +311,18 @@ proptest! {
             }
             // A slashing takes each UTXO once, and no more than its slashable part.
             if let Attempt::Slash { provider: key } = attempt {
-                for loss in before.losses(&provider(*key), entry.height) {
+                for loss in before.losses(&provider(*key)) {
                     prop_assert!(loss.amount <= slashable[&loss.outpoint]);
                     prop_assert_eq!(before.stake(&loss.outpoint).unwrap().status == StakeStatus::Slashed, false);
                     prop_assert_eq!(book.stake(&loss.outpoint).unwrap().status, StakeStatus::Slashed);
                 }
-                prop_assert!(book.losses(&provider(*key), entry.height).is_empty());
+                prop_assert!(book.losses(&provider(*key)).is_empty());
             }
         }
         book.check().unwrap();
         prop_assert!(taken >= 1_000, "only {taken} of the attempts were taken");
+        // No history is of one kind: whatever can be entered was, but for what needs luck.
+        prop_assert!(kinds.len() >= 22, "{kinds:?}");
         // Whatever is owed can be paid, after which nothing but fractions is left.
         for stake in 0..STAKES {
             for (index, (name, _)) in SERVICES.iter().enumerate() {
@@ -294,12 +355,17 @@ proptest! {
         for entry in opened() {
             book.apply(&entry).unwrap();
         }
-        let mut naive = Naive::default();
+        let (mut naive, mut height) = (Naive::default(), 200);
         for attempt in &history {
-            let Some(event) = event(attempt).filter(|_| !matches!(attempt, Attempt::Late { .. })) else { continue };
+            // Nothing expires, and no reward comes after a stake of its height.
+            if let Attempt::Reward { .. } = attempt {
+                height = (height + 1).min(9_999);
+            }
+            let event = event(attempt, &book).filter(|_| !matches!(attempt, Attempt::Late { .. }));
+            let Some(event) = event else { continue };
             let paying = matches!(attempt, Attempt::Reward { .. } | Attempt::Claim { .. });
             let before = if paying { book.clone() } else { Book::new() };
-            if book.apply(&Entry { height: Height::new(200), event }).is_err() {
+            if book.apply(&Entry { height: Height::new(height), event }).is_err() {
                 continue;
             }
             let index_of = |at: &Index| SERVICES.iter().position(|service| service == at.get(&SERVICES)).unwrap();

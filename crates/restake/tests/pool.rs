@@ -5,12 +5,12 @@
 mod support;
 
 use support::*;
-use tapstake_restake::{Backing, PartsPerMillion, PoolError, PooledStatus, ShareError, VIRTUAL_SHARES};
+use tapstake_restake::{Backing, Nav, PartsPerMillion, PoolError, PooledStatus, ShareError, VIRTUAL_SHARES};
 
 #[test]
 fn a_pool_opens_at_a_million_shares_a_satoshi() {
     let mut pool = pool();
-    assert_eq!(pool.nav_floor(), Some(PartsPerMillion::ONE));
+    assert_eq!(pool.nav_floor(), Nav::ONE);
     assert_eq!(pool.mint(&holder("ann"), outpoint(1), sat(70_000)), Ok(70_000 * VIRTUAL_SHARES));
     assert_eq!(pool.mint(&holder("bob"), outpoint(2), sat(30_000)), Ok(30_000 * VIRTUAL_SHARES));
     assert_eq!((worth(&pool, "ann"), worth(&pool, "bob")), (70_000, 30_000));
@@ -24,7 +24,7 @@ fn rewards_and_losses_reach_every_share_alike() {
     pool.mint(&holder("bob"), outpoint(1), sat(40_000)).unwrap();
     pool.reward(sat(50_000)).unwrap();
     assert_eq!((worth(&pool, "ann"), worth(&pool, "bob")), (89_999, 59_999));
-    assert_eq!(pool.nav_floor(), Some(PartsPerMillion::new(1_499_995)));
+    assert_eq!(pool.nav_floor().to_string(), "1.499995");
     let loss = pool.slash(&[(outpoint(1), sat(30_000))]).unwrap();
     assert_eq!((loss.shares, loss.queue), (sat(30_000), sat(0)));
     assert_eq!((worth(&pool, "ann"), worth(&pool, "bob")), (71_999, 47_999));

@@ -112,7 +112,7 @@ fn a_slashed_provider_is_paid_no_more() {
     story.enter(admit(1, 100_000, &[3])).enter(share(1, "a"));
     story.enter(reward("a", 3, "ua", 1_000)).enter(slash(3));
     let claim_commission = Event::ClaimCommission { service: service("a"), provider: provider(3) };
-    let refusal = BookError::SlashedProvider { provider: provider(3), height: Height::new(200) };
+    let refusal = BookError::SlashedProvider { provider: provider(3), height: Height::new(201) };
     assert_eq!(story.refused(reward("a", 3, "ua", 1_000)), refusal);
     assert_eq!(story.refused(claim_commission), refusal);
     assert_eq!(story.rewards("a", 3).commission, 100, "withheld, and accounted for");
@@ -193,44 +193,93 @@ fn a_change_of_allocation_keeps_what_was_earned() {
 }
 
 #[test]
-fn rewards_of_18_decimals_fit_and_what_exceeds_the_accumulator_is_refused() {
+fn rewards_of_18_decimals_fit_whatever_the_stake() {
     let mut story = two_stakes();
-    // Ten million coins of 18 decimals on 150,000 sat; a sat can earn 340 of them.
+    // Ten million coins of 18 decimals on 150,000 sat.
     let great = 10_000_000 * REWARD_SCALE;
     story.enter(reward("a", 1, "ua", great));
     assert_eq!(story.claimable(1, "a") + story.claimable(2, "a"), great - 1);
     story.enter(claim(1, "a"));
-    let most = (u128::MAX - story.rewards("a", 1).per_sat) / REWARD_SCALE * 150_000;
-    for amount in [most + 1, u128::MAX / 2, u128::MAX] {
-        let error = story.refused(reward("a", 1, "ua", amount));
-        assert_eq!(error, BookError::RewardTooLarge { amount, held: 0, most, staked: 150_000 });
-    }
-    story.clone().enter(reward("a", 1, "ua", most));
+    // All that can be counted in 128 bits, and on one sat.
+    let rest = u128::MAX - great;
+    let refusal = BookError::Overflow("the sum of all rewards");
+    assert_eq!(story.refused(reward("a", 1, "ua", rest + 1)), refusal);
     assert_eq!(story.refused(reward("a", 1, "ua", 0)), BookError::EmptyReward);
+    story.enter(withdraw(2, "a")).enter(exclusive(1, "a", &[(1, 1)])).enter(reward("a", 1, "ua", rest));
+    let (paid, left) = (story.paid(1, "ua"), story.claimable(1, "a") + story.claimable(2, "a"));
+    assert_eq!(paid + left, u128::MAX - 1, "the last unit lies in the fractions of both");
+    assert_eq!(story.rewards("a", 1).per_sat.whole, rest + great / 150_000);
 }
 
 #[test]
-fn no_reward_is_held_that_would_stop_those_after_it() {
+fn whatever_is_held_fits_the_first_sat_that_comes() {
     let mut story = Story::new();
     story.enter(opt_in("a", 3, 1_000_000));
-    // What one sat can earn in all.
-    let most = u128::MAX / REWARD_SCALE;
     for provider in [1, 3] {
-        for amount in [most + 1, u128::MAX] {
-            let error = story.refused(reward("a", provider, "ua", amount));
-            assert_eq!(error, BookError::RewardTooLarge { amount, held: 0, most, staked: 1 });
-        }
-        story.enter(reward("a", provider, "ua", most - 7)).enter(reward("a", provider, "ua", 7));
-        let error = story.refused(reward("a", provider, "ua", 1));
-        assert_eq!(error, BookError::RewardTooLarge { amount: 1, held: most, most, staked: 1 });
+        story.enter(reward("a", provider, "ua", u128::MAX - 1));
+        assert_eq!(story.rewards("a", provider).held, u128::MAX - 1);
     }
-    // Two sat are enough to take it, and what comes after.
-    story.enter(admit(1, 50_000, &[1, 3])).enter(exclusive(1, "a", &[(1, 2), (3, 2)]));
+    story.enter(admit(1, 50_000, &[1, 3])).enter(exclusive(1, "a", &[(1, 1), (3, 1)]));
     for provider in [1, 3] {
-        story.enter(reward("a", provider, "ua", 1)).enter(reward("a", provider, "ua", most / 2));
+        story.enter(reward("a", provider, "ua", 1));
         assert_eq!(story.rewards("a", provider).held, 0);
     }
-    assert_eq!(story.claimable(1, "a"), most + 1 + most / 2);
+    assert_eq!((story.claimable(1, "a"), story.rewards("a", 3).commission), (u128::MAX, u128::MAX));
+}
+
+#[test]
+fn per_sat_counts_whole_units_and_fractions_apart() {
+    let mut story = Story::new();
+    story.enter(admit(1, 100_000, &[1])).enter(exclusive(1, "a", &[(1, 3)]));
+    for (amount, per_sat) in [(1, "0.333333333333333333"), (2, "1"), (29, "10.666666666666666666"), (1, "11")]
+    {
+        story.enter(reward("a", 1, "ua", amount));
+        assert_eq!(story.rewards("a", 1).per_sat.to_string(), per_sat);
+    }
+    assert_eq!((story.claimable(1, "a"), story.rewards("a", 1).carry), (33, 0));
+}
+
+#[test]
+fn rewards_of_a_height_come_before_the_stakes_that_begin_to_count_there() {
+    let mut story = two_stakes();
+    let refusal = |height| BookError::RewardAfterStake {
+        service: service("a"),
+        provider: provider(1),
+        height: Height::new(height),
+    };
+    assert_eq!(story.refused(reward("a", 1, "ua", 300)), refusal(200));
+    story.at(300).enter(reward("a", 1, "ua", 300));
+    // A whale that sees a reward come has no part in it, and stops only those after it, at this height and provider.
+    story.enter(admit(3, 1_000_000, &[1, 2])).enter(exclusive(3, "a", &[(1, 1_000_000)]));
+    assert_eq!(story.refused(reward("a", 1, "ua", 300)), refusal(300));
+    story.at(300).enter(reward("a", 2, "ua", 7)).enter(reward("b", 1, "ub", 7)).enter(withdraw(2, "a"));
+    story.at(301).enter(reward("a", 1, "ua", 1_100_000));
+    let claimable = [1, 2, 3].map(|n| story.claimable(n, "a"));
+    assert_eq!(claimable, [100_200, 100, 1_000_000]);
+    // Less of a stake stops nothing.
+    story.enter(exclusive(3, "a", &[(1, 1)])).enter(withdraw(1, "a")).at(301).enter(reward("a", 1, "ua", 5));
+    assert_eq!(story.claimable(3, "a"), 1_000_005);
+}
+
+#[test]
+fn what_can_reach_nobody_goes_back_to_the_service() {
+    let mut story = Story::new();
+    story.enter(opt_in("a", 3, 100_000)).enter(reward("a", 3, "ua", 70));
+    let nothing = BookError::NothingToGiveBack { service: service("a"), provider: provider(3) };
+    story.enter(give_back("a", 3));
+    assert_eq!((story.rewards("a", 3).held, story.rewards("a", 3).given_back), (0, 70));
+    assert_eq!(story.refused(give_back("a", 3)), nothing);
+    // What somebody has earned stays, be it a stake or a provider in office.
+    story.enter(admit(1, 100_000, &[3])).enter(share(1, "a")).enter(reward("a", 3, "ua", 1_000));
+    assert_eq!(story.refused(give_back("a", 3)), nothing);
+    story.enter(slash(3)).enter(give_back("a", 3));
+    let rewards = story.rewards("a", 3);
+    assert_eq!((rewards.commission, rewards.given_back), (0, 170));
+    assert_eq!(story.refused(give_back("a", 3)), nothing);
+    story.enter(claim(1, "a"));
+    assert_eq!(story.paid(1, "ua"), 900);
+    let unknown = BookError::UnknownProvider { service: service("a"), provider: provider(9) };
+    assert_eq!(story.refused(give_back("a", 9)), unknown);
 }
 
 #[test]

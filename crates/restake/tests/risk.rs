@@ -8,7 +8,7 @@ use bitcoin::XOnlyPublicKey;
 use bitcoin::key::{Keypair, Secp256k1};
 use support::*;
 use tapstake_restake::{
-    Backing, Depeg, PartsPerMillion, Pool, RiskError, RiskReport, SlashedProviders, StakeAtRisk,
+    Backing, Depeg, Nav, PartsPerMillion, Pool, RiskError, RiskReport, SlashedProviders, StakeAtRisk,
 };
 
 fn provider(n: u8) -> XOnlyPublicKey {
@@ -37,13 +37,39 @@ fn a_price_below_the_value_is_a_discount_and_above_it_a_premium() {
     let mut pool = pool_of("ann", 1_000_000);
     pool.reward(sat(250_000)).unwrap();
     let stake = [at_risk(0, &[], 0)];
-    let look = |market: Option<u32>| RiskReport::new(&pool, at(1), market.map(ppm), stake).unwrap();
-    assert_eq!(look(None).nav, ppm(1_249_999));
+    let look = |market: Option<u128>| RiskReport::new(&pool, at(1), market.map(Nav::new), stake).unwrap();
+    assert_eq!(look(None).nav, Nav::new(1_249_999));
     assert_eq!(look(None).depeg, None);
     assert_eq!(look(Some(1_249_999)).depeg, Some(Depeg::AtPar));
     assert_eq!(look(Some(1_000_000)).depeg, Some(Depeg::Discount(ppm(199_999))));
     assert_eq!(look(Some(0)).depeg, Some(Depeg::Discount(ppm(1_000_000))));
     assert_eq!(look(Some(1_312_500)).depeg, Some(Depeg::Premium(ppm(50_000))));
+}
+
+#[test]
+fn a_share_of_whatever_value_can_be_looked_at() {
+    // One satoshi of shares is given a fortune.
+    let mut pool = pool_of("ann", 1);
+    pool.reward(sat(1_000_000_000_000)).unwrap();
+    let stake = [at_risk(0, &[], 0)];
+    let look = |market: &str| RiskReport::new(&pool, at(1), Some(market.parse().unwrap()), stake);
+    let report = look("500000000001").unwrap();
+    assert_eq!((report.nav.to_string().as_str(), report.depeg), ("500000000001", Some(Depeg::AtPar)));
+    assert_eq!(look("250000000000.5").unwrap().depeg, Some(Depeg::Discount(ppm(500_000))));
+    let absurd = look("5000000000000000").unwrap_err();
+    assert_eq!(absurd, RiskError::Overflow("the difference of price and value"));
+}
+
+#[test]
+fn a_value_reads_as_it_prints() {
+    for (text, millionths) in [("1", 1_000_000), ("0.995", 995_000), ("0", 0), ("12.000001", 12_000_001)] {
+        assert_eq!(text.parse(), Ok(Nav::new(millionths)));
+        assert_eq!(Nav::new(millionths).to_string(), text);
+    }
+    let long = "9".repeat(40);
+    for bad in ["", ".5", "1.", "-1", "+1", "1.0000001", "1e3", "0,9", "1.5.0", long.as_str()] {
+        assert!(bad.parse::<Nav>().is_err(), "{bad}");
+    }
 }
 
 #[test]
@@ -113,8 +139,8 @@ fn no_scenario_is_told_without_every_stake_of_the_pool() {
 
 #[test]
 fn an_empty_pool_has_a_report() {
-    let report = RiskReport::new(&pool(), at(1), Some(ppm(1_000_000)), []).unwrap();
-    assert_eq!((report.nav, report.depeg), (ppm(1_000_000), Some(Depeg::AtPar)));
+    let report = RiskReport::new(&pool(), at(1), Some(Nav::ONE), []).unwrap();
+    assert_eq!((report.nav, report.depeg), (Nav::ONE, Some(Depeg::AtPar)));
     assert_eq!((report.backing_ratio, report.providers.len(), report.queue.blocks), (None, 0, 0));
     assert_eq!((report.every_provider.loss, report.every_provider.part), (sat(0), ppm(0)));
 }
@@ -123,7 +149,7 @@ fn an_empty_pool_has_a_report() {
 fn a_pool_that_lost_everything_says_so() {
     let mut pool = pool_of("ann", 1_000);
     pool.slash(&[(outpoint(0), sat(1_000))]).unwrap();
-    let report = RiskReport::new(&pool, at(1), Some(ppm(5)), []).unwrap();
+    let report = RiskReport::new(&pool, at(1), Some(Nav::new(5)), []).unwrap();
     assert!(report.frozen);
     assert_eq!((report.backing.issued, report.every_provider.loss), (sat(0), sat(0)));
 }
@@ -133,7 +159,7 @@ fn the_report_is_json() {
     let pool = two();
     let keys = [provider(1)];
     let stakes = [at_risk(0, &keys, 600), at_risk(1, &[], 0)];
-    let report = RiskReport::new(&pool, at(1_000), Some(ppm(900_000)), stakes).unwrap();
+    let report = RiskReport::new(&pool, at(1_000), Some(Nav::new(900_000)), stakes).unwrap();
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["depeg"], serde_json::json!({ "discount": 100_000 }));
     assert_eq!(json["backing"], serde_json::json!({ "reserves": 10_000, "issued": 10_000 }));

@@ -19,6 +19,11 @@ fn three_stakes() -> Story {
     story
 }
 
+/// An entry that concerns nobody here, at a later height.
+fn later() -> Event {
+    register("later", "uc")
+}
+
 fn exposure(stakes: u64, nominal: u128, slashable: u64, lost: u64) -> Exposure {
     Exposure { stakes, nominal, slashable: sat(slashable), lost: sat(lost) }
 }
@@ -28,7 +33,7 @@ fn a_slashing_reaches_every_service_exactly_once() {
     let mut story = three_stakes();
     assert_eq!(story.service_exposure("a"), exposure(2, 300_000, 2 * LOSS_IN_UNBONDING, 0));
     assert_eq!(story.service_exposure("b"), exposure(2, 300_000, 2 * LOSS_IN_UNBONDING, 0));
-    let losses = story.book.losses(&provider(1), Height::new(story.height));
+    let losses = story.book.losses(&provider(1));
     assert_eq!(losses.len(), 2);
     assert!(losses.iter().all(|loss| loss.amount == sat(LOSS)));
     story.enter(slash(1));
@@ -47,7 +52,7 @@ fn slashings_of_both_providers_take_one_utxo_once() {
     story.enter(slash(1)).enter(slash(2));
     assert_eq!(story.service_exposure("a"), exposure(0, 0, 0, 2 * LOSS));
     assert_eq!(story.service_exposure("b"), exposure(0, 0, 0, 2 * LOSS), "stake 1 and stake 3, each once");
-    assert_eq!(story.book.losses(&provider(2), Height::new(story.height)), []);
+    assert_eq!(story.book.losses(&provider(2)), []);
 }
 
 #[test]
@@ -111,37 +116,95 @@ fn a_provider_that_serves_nobody_here_takes_its_stakes_down_all_the_same() {
 }
 
 #[test]
-fn an_unbonding_stake_is_slashable_until_its_unbonding_ends() {
-    for (height, slashed) in [(399, true), (400, false)] {
+fn an_unbonding_stake_is_slashable_until_its_output_is_spent() {
+    for height in [399, 400, 5_000] {
         let mut story = three_stakes();
         story.at(300).enter(end(1, End::Unbonding));
         assert_eq!(story.status(1), StakeStatus::Unbonding { until: Height::new(400) });
         assert_eq!(story.service_exposure("b"), exposure(1, 100_000, LOSS_IN_UNBONDING, 0));
-        let due = if slashed { 2 } else { 1 };
         story.at(height);
-        let losses = story.book.losses(&provider(1), Height::new(story.height));
-        assert_eq!(losses.len(), due);
-        if slashed {
-            assert_eq!(losses[0], Loss { outpoint: outpoint(1), amount: sat(LOSS_IN_UNBONDING) });
-        }
+        let losses = story.book.losses(&provider(1));
+        assert_eq!(losses[0], Loss { outpoint: outpoint(1), amount: sat(LOSS_IN_UNBONDING) });
         story.enter(slash(1));
-        assert_eq!(story.status(1) == StakeStatus::Slashed, slashed);
-        // It did not count any more, so it is no loss of the services.
-        assert_eq!(story.service_exposure("b").lost, sat(0));
+        assert_eq!(story.status(1), StakeStatus::Slashed);
+        // The services asked for 100 blocks, and for so long they lose with it.
+        let lost = if height < 400 { LOSS_IN_UNBONDING } else { 0 };
+        assert_eq!(story.service_exposure("b").lost, sat(lost), "{height}");
+        assert_eq!(story.service_exposure("a").lost, sat(LOSS + lost), "{height}");
     }
 }
 
 #[test]
-fn an_expired_stake_is_slashable_until_its_timelock_opens() {
-    for (height, slashed) in [(10_099, true), (10_100, false)] {
+fn an_expired_stake_is_slashable_until_its_output_is_spent() {
+    for height in [10_099, 10_100] {
         let mut story = three_stakes();
         story.at(10_020);
         for n in 1..=3 {
             story.enter(end(n, End::Expired));
         }
-        story.at(height).enter(slash(1));
-        assert_eq!(story.status(1) == StakeStatus::Slashed, slashed);
+        // Its staker can still choose to unbond it, before and after its timelock has opened.
+        story.at(height).enter(end(1, End::Unbonding));
+        assert_eq!(story.status(1), StakeStatus::Unbonding { until: Height::new(height + 100) });
+        story.enter(end(3, End::Spent)).enter(slash(1)).enter(slash(2));
+        assert_eq!([1, 2].map(|n| story.status(n)), [StakeStatus::Slashed; 2]);
+        assert_eq!(story.status(3), StakeStatus::Spent, "nobody can slash what is gone");
+        let lost = if height < 10_100 { LOSS_IN_UNBONDING } else { 0 };
+        assert_eq!(story.service_exposure("b").lost, sat(lost), "stood for from its expiry on");
     }
+}
+
+#[test]
+fn a_stake_that_leaves_a_service_stands_for_it_until_its_unbonding_time_is_over() {
+    for (height, stands) in [(399, true), (400, false)] {
+        let mut story = three_stakes();
+        story.at(300).enter(withdraw(2, "a"));
+        let leaving = Leaving { nominal: 100_000, until: Height::new(400) };
+        let left = story.book.exposure(&outpoint(2)).unwrap();
+        assert_eq!(left.leaving.get(&service("a")), Some(&leaving));
+        assert_eq!((left.nominal.len(), left.nominal_total()), (0, 100_000));
+        // The book knows the height of its last entry.
+        story.at(height).enter(later());
+        let view = story.book.service(&service("a")).unwrap();
+        assert_eq!(
+            (view.leaving, view.leaving_slashable),
+            (stands.into(), sat(if stands { LOSS_IN_UNBONDING } else { 0 }))
+        );
+        assert_eq!(story.book.exposure(&outpoint(2)).unwrap().leaving.is_empty(), !stands);
+        // It earns nothing there any more.
+        story.enter(reward("a", 1, "ua", 1_000));
+        assert_eq!(story.claimable(2, "a"), 0);
+        story.enter(slash(1));
+        let lost = if stands { 2 * LOSS } else { LOSS };
+        assert_eq!(story.service_exposure("a"), exposure(0, 0, 0, lost), "{height}");
+        assert!(
+            story.book.exposure(&outpoint(2)).unwrap().leaving.is_empty(),
+            "slashed, it stands for nothing"
+        );
+    }
+}
+
+#[test]
+fn who_leaves_a_service_in_parts_stands_for_all_of_it() {
+    let mut story = Story::new();
+    story.enter(admit(1, 100_000, &[1, 2])).enter(share(1, "a"));
+    let leaving =
+        |story: &Story| story.book.exposure(&outpoint(1)).unwrap().leaving.get(&service("a")).copied();
+    let stands = |nominal, until| Some(Leaving { nominal, until: Height::new(until) });
+    story.at(300).enter(exclusive(1, "a", &[(1, 60_000)]));
+    assert_eq!(leaving(&story), stands(200_000, 400));
+    story.at(350).enter(withdraw(1, "a"));
+    assert_eq!(leaving(&story), stands(200_000, 450), "the more, for the longer time");
+    // Back again it counts for less than it still stands for.
+    story.at(449).enter(exclusive(1, "a", &[(2, 10)]));
+    assert_eq!(story.book.exposure(&outpoint(1)).unwrap().nominal_total(), 200_000);
+    assert_eq!(story.book.service(&service("a")).unwrap().leaving, 0, "it counts");
+    story.at(450).enter(later());
+    assert_eq!((leaving(&story), story.book.exposure(&outpoint(1)).unwrap().nominal_total()), (None, 10));
+    // What is gone stands for nothing.
+    story.enter(withdraw(1, "a"));
+    assert_eq!(leaving(&story), stands(10, 550));
+    story.enter(end(1, End::Spent));
+    assert_eq!(leaving(&story), None);
 }
 
 #[test]

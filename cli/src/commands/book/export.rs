@@ -204,7 +204,7 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
         pools.row([
             pool.name.clone(),
             pool.supply.clone(),
-            or_empty(pool.nav.map(|nav| nav.to_u32())),
+            pool.nav.millionths().to_string(),
             pool.assets_sat.to_string(),
             pool.cash_sat.to_string(),
             pool.queued_sat.to_string(),
@@ -249,7 +249,7 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
             point.counter.to_string(),
             point.height.to_string(),
             point.pool.to_string(),
-            or_empty(point.nav.map(|nav| nav.to_u32())),
+            point.nav.millionths().to_string(),
             point.assets.to_sat().to_string(),
             point.queued.to_sat().to_string(),
             point.reserves.to_sat().to_string(),

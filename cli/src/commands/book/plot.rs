@@ -78,7 +78,8 @@ fn draw(points: &[Point], last: Height) -> (String, usize) {
     let (mut values, mut backing) = (BTreeMap::<&PoolId, Line>::new(), BTreeMap::<&PoolId, Line>::new());
     for point in points {
         let height = point.height.to_u32();
-        put(values.entry(&point.pool).or_default(), height, point.nav);
+        let nav = u32::try_from(point.nav.millionths()).unwrap_or(u32::MAX);
+        put(values.entry(&point.pool).or_default(), height, Some(PartsPerMillion::new(nav)));
         put(backing.entry(&point.pool).or_default(), height, point.backing_ratio_floor());
     }
     let first = points.first().map_or(0, |point| point.height.to_u32());
@@ -249,7 +250,7 @@ mod tests {
             counter,
             height: Height::new(height),
             pool: PoolId::new(pool).expect("a name"),
-            nav: Some(PartsPerMillion::new(nav)),
+            nav: tapstake_restake::Nav::new(nav.into()),
             assets: Amount::from_sat(1_000),
             queued: Amount::ZERO,
             reserves: Amount::from_sat(900),

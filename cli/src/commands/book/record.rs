@@ -142,11 +142,30 @@ pub(super) fn make(
 ) -> Result<()> {
     let mut entries = Vec::new();
     for (event, outcome) in events {
-        let record = ledger.append(Entry { height, event }).map_err(refused)?;
+        let record = appended(ledger, height, event, &entries, session)?;
         entries.push(Made { record, outcome });
     }
     shown(ledger, entries, session);
     Ok(())
+}
+
+/// Makes the entry after others of the same command: a refusal of it does not leave them unsaid, for they are made.
+fn appended(
+    ledger: &mut Ledger,
+    height: Height,
+    event: Event,
+    before: &[Made],
+    session: &Session<'_>,
+) -> Result<tapstake_ledger::Record> {
+    ledger.append(Entry { height, event }).map_err(|error| {
+        if let (Some(first), Some(last)) = (before.first(), before.last()) {
+            let (from, to) = (first.record.counter, last.record.counter);
+            session
+                .out
+                .warn(&format!("entries {from} to {to} are made: only what comes after them is refused"));
+        }
+        refused(error)
+    })
 }
 
 /// Makes one entry, and shows it with what it has brought about, as `outcome` reads it off the book.
@@ -404,8 +423,8 @@ pub(crate) fn end(args: &EndArgs, session: &Session<'_>) -> Result<()> {
     };
     let mut entries = Vec::new();
     while let Some(stake) = ledger.book().due(height) {
-        let record =
-            ledger.append(Entry { height, event: Event::EndStake { stake, end } }).map_err(refused)?;
+        let event = Event::EndStake { stake, end };
+        let record = appended(&mut ledger, height, event, &entries, session)?;
         entries.push(Made { record, outcome: Outcome::default() });
     }
     shown(&ledger, entries, session);
@@ -417,6 +436,6 @@ pub(crate) fn slash(args: &Slash, session: &Session<'_>) -> Result<()> {
     let verified = evidence.verify(&session.secp);
     let equivocation = verified.map_err(|error| Error::verification(error.rule(), error))?;
     let (mut ledger, height) = args.at.open(session)?;
-    let outcome = Outcome::of_losses(&ledger.book().losses(&equivocation.provider(), height));
+    let outcome = Outcome::of_losses(&ledger.book().losses(&equivocation.provider()));
     make(&mut ledger, height, [(Event::slash(&equivocation), outcome)], session)
 }

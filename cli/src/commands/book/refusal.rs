@@ -18,12 +18,17 @@ fn by_ledger(error: LedgerError) -> Error {
     let (rule, next, verification) = match &error {
         LedgerError::Exists { .. } => ("file", Some("give --book another name, or move it away"), false),
         LedgerError::Missing { .. } => ("file", Some("tapstake book init begins one"), false),
+        LedgerError::Unfinished { .. } => ("file", Some("tapstake book init begins it again"), false),
+        LedgerError::Moved { .. } => ("file", Some("look where the book's file went, and try again"), false),
         LedgerError::NoBook { .. } => ("file", None, false),
         LedgerError::Busy { .. } => ("busy", Some("wait for the other process"), false),
         LedgerError::NewerVersion { .. } => ("file-version", Some("get a newer tapstake"), false),
         LedgerError::Network { .. } => ("network", Some("give the --network of the book"), false),
-        LedgerError::Damaged { damage: Damage::Hash, .. } => ("journal-hash", Some(restore), true),
-        LedgerError::Damaged { .. } => ("journal-line", Some(restore), true),
+        LedgerError::Damaged { damage, mendable, .. } => {
+            let rule = if *damage == Damage::Hash { "journal-hash" } else { "journal-line" };
+            let cut = "tapstake book repair cuts it off: the index tells that nobody was told of its entry";
+            (rule, Some(if *mendable { cut } else { restore }), true)
+        }
         LedgerError::Shortened { .. } => ("journal-shortened", Some(restore), true),
         LedgerError::Rewritten { .. } => ("journal-rewritten", Some(restore), true),
         LedgerError::OtherHead { .. } => ("journal-head", Some(restore), true),
@@ -79,6 +84,11 @@ fn rule(error: &BookError) -> &'static str {
         BookError::SlashedProvider { .. } => "slashed-provider",
         BookError::Commission(_) => "commission",
         BookError::StakeExists(_) => "admitted-before",
+        BookError::SpendsStake { .. } => "spends-stake",
+        BookError::SpentStake { .. } => "spent-stake",
+        BookError::NotAnExpansion { .. } => "not-an-expansion",
+        BookError::RewardAfterStake { .. } => "reward-after-stake",
+        BookError::NothingToGiveBack { .. } => "nothing-owed",
         BookError::OutsideItsTime { .. } | BookError::StakeEnded { .. } => "inactive",
         BookError::NotExpired { .. } => "not-expired",
         BookError::NoProvider { .. } | BookError::ForeignProvider { .. } => "provider",
@@ -92,12 +102,12 @@ fn rule(error: &BookError) -> &'static str {
         BookError::NothingOwed(_) | BookError::NoCommission { .. } => "nothing-owed",
         BookError::Minted { .. } => "minted-before",
         BookError::NotMinted(_) => "not-minted",
-        BookError::StillSlashable { .. } => "still-slashable",
+        BookError::StillLocked { .. } => "still-locked",
         BookError::ReservedHolder(_) => "reserved-holder",
         BookError::Pool { error, .. } => pool(error),
         BookError::Lrt { error, .. } => lrt(error),
         BookError::Risk { .. } => "risk",
-        BookError::Overflow(_) | BookError::RewardTooLarge { .. } => "overflow",
+        BookError::Overflow(_) => "overflow",
         _ => "book",
     }
 }
@@ -118,6 +128,8 @@ const fn pool(error: &PoolError) -> &'static str {
         PoolError::Unbonding { .. } => "unbonding",
         PoolError::NotEnoughCash { .. } => "cash",
         PoolError::NotMissing { .. } => "not-missing",
+        PoolError::NotFirst { .. } => "not-first",
+        PoolError::NoReceiver { .. } => "no-receiver",
         _ => "pool",
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tapstake_params::Height;
-use tapstake_restake::{Depeg, PartsPerMillion, PoolId, RiskReport, Scenario, SlashedProviders};
+use tapstake_restake::{Depeg, PoolId, RiskReport, Scenario, SlashedProviders};
 
 use super::refusal::by_book;
 use super::show::nav;
@@ -17,8 +17,8 @@ pub(crate) struct Risk {
     #[arg(long, value_parser = name::<PoolId>)]
     pool: Option<PoolId>,
     /// What the market pays for shares that opened at 1: a decimal such as 0.995, 99.5%, or 995000ppm
-    #[arg(long, value_name = "PRICE", value_parser = decimal_ppm)]
-    price: Option<PartsPerMillion>,
+    #[arg(long, value_name = "PRICE", value_parser = |text: &str| decimal_ppm(text).map(|ppm| tapstake_restake::Nav::new(ppm.to_u32().into())))]
+    price: Option<tapstake_restake::Nav>,
     /// The height at which to look [default: that of the last entry]
     #[arg(long, value_name = "HEIGHT", default_value_t = 0)]
     height: u32,

@@ -84,7 +84,7 @@ pub(super) struct Stake {
 pub(super) struct Pool {
     pub(super) name: String,
     pub(super) supply: String,
-    pub(super) nav: Option<PartsPerMillion>,
+    pub(super) nav: tapstake_restake::Nav,
     pub(super) assets_sat: u64,
     pub(super) cash_sat: u64,
     pub(super) queued_sat: u64,
@@ -260,7 +260,7 @@ impl Show for State {
             vec![
                 pool.name.clone(),
                 pool.supply.clone(),
-                pool.nav.map(nav).unwrap_or_default(),
+                nav(pool.nav),
                 pool.assets_sat.to_string(),
                 pool.queued_sat.to_string(),
                 pool.cash_sat.to_string(),
@@ -275,8 +275,8 @@ impl Show for State {
 }
 
 /// A net asset value as a decimal: 1 when the pool opens.
-pub(super) fn nav(value: PartsPerMillion) -> String {
-    let ppm = value.to_u32();
+pub(super) fn nav(value: tapstake_restake::Nav) -> String {
+    let ppm = value.millionths();
     format!("{}.{:06}", ppm / 1_000_000, ppm % 1_000_000)
 }
 

@@ -61,7 +61,7 @@ pub struct Flows {
     /// Rewards.
     #[serde(with = "crate::units::decimal")]
     pub rewards: u128,
-    /// Slashed.
+    /// Slashed, and written down.
     #[serde(with = "crate::units::decimal")]
     pub lost: u128,
     /// Paid to exits.

@@ -20,7 +20,7 @@ pub enum PoolError {
     AlreadyMinted(OutPoint),
     /// The pool would owe more than it has.
     #[error(
-        "after the mint the pool would owe {} sat and have {} sat: make good what is missing first",
+        "after the mint the pool would owe {} sat and have {} sat: make good or write down what is missing first",
         after.issued.to_sat(), after.reserves.to_sat()
     )]
     Unbacked {
@@ -29,7 +29,7 @@ pub enum PoolError {
     },
     /// The pool has less than it owes: whoever is paid now is paid by those who are not.
     #[error(
-        "the pool owes {} sat and has {} sat: no exit is paid before what is missing is made good",
+        "the pool owes {} sat and has {} sat: no exit is paid before what is missing is made good or written down",
         backing.issued.to_sat(), backing.reserves.to_sat()
     )]
     Missing {
@@ -82,6 +82,22 @@ pub enum PoolError {
         matures_at: Height,
         /// The height at which it was to be paid.
         height: Height,
+    },
+    /// Somebody has asked before.
+    #[error("exit {id} waits behind exit {first}, which is paid first")]
+    NotFirst {
+        /// The exit.
+        id: ExitId,
+        /// The first that waits.
+        first: ExitId,
+    },
+    /// A stake has become one that is worth more, and nobody is named to get shares for that.
+    #[error("stake {outpoint} is worth {} sat more than before: name a holder for their shares", more.to_sat())]
+    NoReceiver {
+        /// The new stake.
+        outpoint: OutPoint,
+        /// What it is worth more.
+        more: Amount,
     },
     /// The exit cannot be paid yet.
     #[error("{} sat are due and the pool has {} sat in cash: end a stake first", due.to_sat(), cash.to_sat())]

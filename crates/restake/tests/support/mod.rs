@@ -20,6 +20,16 @@ pub(crate) fn outpoint(n: u32) -> OutPoint {
     OutPoint::new(Txid::from_byte_array(txid), 0)
 }
 
+/// What the transaction of stake `n` spends.
+pub(crate) fn coin(n: u32) -> OutPoint {
+    OutPoint::new(Txid::hash(&n.to_le_bytes()), 7)
+}
+
+/// Where stake `n` goes when it unbonds.
+pub(crate) fn unbonding(n: u32) -> OutPoint {
+    OutPoint::new(Txid::hash(&n.to_be_bytes()[1..]), 0)
+}
+
 pub(crate) fn account(n: u32) -> Account {
     Account::from_raw(&n.to_be_bytes()).unwrap()
 }
@@ -57,6 +67,8 @@ pub(crate) fn stake_data(n: u32, value: u64, providers: &[u8]) -> JournalledStak
     let slashed = rate().slashed_part(sat(value));
     JournalledStake {
         outpoint: outpoint(n),
+        spends: vec![coin(n)],
+        unbonding: unbonding(n),
         value: sat(value),
         slashed,
         refund: sat(value) - slashed - sat(100),
@@ -108,6 +120,17 @@ pub(crate) fn end(n: u32, end: End) -> Event {
     Event::EndStake { stake: outpoint(n), end }
 }
 
+/// Stake `of` has become stake `n`.
+pub(crate) fn expand(of: u32, n: u32, value: u64, providers: &[u8], holder: Option<&str>) -> Event {
+    let data = JournalledStake { spends: vec![outpoint(of), coin(n)], ..stake_data(n, value, providers) };
+    let holder = holder.map(|name| HolderId::new(name).unwrap());
+    Event::ExpandStake { of: outpoint(of), stake: Box::new(data.try_into().unwrap()), holder }
+}
+
+pub(crate) fn give_back(name: &str, n: u8) -> Event {
+    Event::GiveBack { service: service(name), provider: provider(n) }
+}
+
 pub(crate) fn slash(n: u8) -> Event {
     Event::Slash { provider: provider(n) }
 }
@@ -117,12 +140,19 @@ pub(crate) fn slash(n: u8) -> Event {
 pub(crate) struct Story {
     pub(crate) book: Book,
     pub(crate) height: u32,
+    /// Whether the last entry that counts let a stake begin to count at this height.
+    fresh: bool,
 }
 
 impl Story {
+    /// No entries, at a height.
+    pub(crate) fn empty(height: u32) -> Self {
+        Story { book: Book::new(), height, fresh: false }
+    }
+
     /// At height 200: service `a` pays in `ua`, service `b` in `ub`; providers 1 and 2 serve both, without commission.
     pub(crate) fn new() -> Self {
-        let mut story = Story { book: Book::new(), height: 200 };
+        let mut story = Story::empty(200);
         for (name, coin) in [("a", "ua"), ("b", "ub")] {
             story.enter(register(name, coin));
             story.enter(opt_in(name, 1, 0));
@@ -132,12 +162,16 @@ impl Story {
     }
 
     pub(crate) fn at(&mut self, height: u32) -> &mut Self {
-        self.height = height;
+        (self.height, self.fresh) = (height, false);
         self
     }
 
-    /// Makes an entry that is taken, after which the books balance.
+    /// Makes an entry that is taken, after which the books balance. A reward that comes after a stake comes a block later.
     pub(crate) fn enter(&mut self, event: Event) -> &mut Self {
+        if matches!(event, Event::Reward { .. }) && self.fresh {
+            (self.height, self.fresh) = (self.height + 1, false);
+        }
+        self.fresh |= matches!(event, Event::Allocate { .. });
         let entry = Entry { height: Height::new(self.height), event };
         self.book.apply(&entry).unwrap();
         self.book.check().unwrap();
