@@ -61,7 +61,6 @@
 #![forbid(unsafe_code)]
 
 mod boundary;
-mod create;
 mod error;
 mod export;
 mod observe;

@@ -1,5 +1,6 @@
 //! The list of stakes on disk.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use bitcoin::{OutPoint, Transaction};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 use tapstake_chain::BlockId;
+use tapstake_durable as durable;
 use tapstake_tx::delegation::DelegationPackage;
 
 use crate::error::TrackerError;
@@ -101,17 +103,32 @@ impl Store {
     /// [`TrackerError::NewerStore`], [`TrackerError::Busy`], [`TrackerError::File`], [`TrackerError::Database`].
     pub fn open(file: &Path) -> Result<Self, TrackerError> {
         if !file.try_exists().map_err(|error| TrackerError::File { file: file.to_owned(), error })? {
-            crate::create::create(file, |path| {
-                let connection = Connection::open(path)?;
-                connection.execute_batch(&format!(
-                    "BEGIN; {SCHEMA} {DELEGATIONS} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
-                ))
-            })?;
+            Store::create(file)?;
         }
         let mut store = Store::connect(file).map_err(|error| self::error(file, error))?;
         store.check()?;
         store.migrate()?;
         Ok(store)
+    }
+
+    /// Makes an empty list, which is whole from the first moment. If another process makes it at the same time, the first one's
+    /// stays.
+    fn create(file: &Path) -> Result<(), TrackerError> {
+        let failed = |error| TrackerError::File { file: file.to_owned(), error };
+        let folder = durable::folder_of(file);
+        durable::create_folders(folder).map_err(failed)?;
+        let draft = durable::Draft::of(file).map_err(failed)?;
+        let filled = Connection::open(draft.path()).and_then(|connection| {
+            connection.execute_batch(&format!(
+                "BEGIN; {SCHEMA} {DELEGATIONS} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
+            ))
+        });
+        filled.map_err(|error| TrackerError::Database { file: file.to_owned(), error })?;
+        match draft.create() {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => durable::sync_folder(folder),
+            made => made,
+        }
+        .map_err(failed)
     }
 
     fn connect(file: &Path) -> Result<Self, rusqlite::Error> {
