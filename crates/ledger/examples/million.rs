@@ -130,6 +130,8 @@ impl History {
         let sat = bitcoin::Amount::from_sat;
         AdmittedStake::try_from(JournalledStake {
             outpoint: outpoint(number),
+            spends: vec![outpoint(number + (1 << 40))],
+            unbonding: outpoint(number + (1 << 41)),
             value: sat(100_000),
             slashed: sat(10_000),
             refund: sat(89_000),

@@ -7,15 +7,17 @@ use serde::Serialize;
 use tapstake_params::Height;
 
 use crate::error::LedgerError;
-use crate::index::{Found, Index, IndexState};
+use crate::index::{self, Found, Index, IndexState, Seen};
 use crate::journal::{Journal, Tip, TornLine};
-use crate::ledger::{Replayed, Witness, replay};
-use crate::line::Head;
+use crate::ledger::{Replayed, Witness, judge, replay};
+use crate::line::{BookId, Head};
 use crate::rows::Queries;
 
 /// What an audit has found in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditReport {
+    /// What tells the book from every other.
+    pub id: BookId,
     /// The network.
     pub network: Network,
     /// The entries, each of which follows from the one before and was taken by the book.
@@ -44,38 +46,54 @@ pub struct AuditReport {
 /// [`LedgerError::IndexDiffers`], and [`LedgerError::OtherHead`] if the journal does not have the hash that is known.
 pub fn audit(file: &Path, known: Option<(u64, Head)>) -> Result<AuditReport, LedgerError> {
     let journal = Journal::open(file)?;
-    let path = Index::path_of(file);
-    let (index, seen, mut state) = match Index::open(&path)? {
-        Found::Usable(index, seen) => (Some(index), Some(seen), IndexState::Current),
-        Found::Unusable(state) => (None, None, state),
-    };
-    let mut queries = index.as_ref().map(Queries::new).transpose()?;
+    match Index::open(&Index::path_of(file))? {
+        Found::Unusable(state) => pass(&journal, None, None, state, known),
+        Found::Usable(index, seen) => {
+            match pass(&journal, Some(&index), Some(seen), IndexState::Current, known) {
+                // As in opening: what it has seen still holds.
+                Err(LedgerError::Index { error, .. }) if index::is_damage(&error) => {
+                    let (seen, reason) = (Seen { limit: None, ..seen }, error.to_string());
+                    pass(&journal, None, Some(seen), IndexState::Damaged { reason }, known)
+                }
+                other => other,
+            }
+        }
+    }
+}
+
+/// Reads the journal once, with an index or without.
+fn pass(
+    journal: &Journal,
+    index: Option<&Index>,
+    seen: Option<Seen>,
+    mut state: IndexState,
+    known: Option<(u64, Head)>,
+) -> Result<AuditReport, LedgerError> {
+    let mut queries = index.map(Queries::new).transpose()?;
     let mut rows = queries.as_mut().map(Queries::rows).transpose()?;
     let witness = seen.map(Witness::new);
+    let last = seen.map_or(0, |seen| seen.tip.counter);
     let mut kept = Kept::new(known);
-    let pass = |tip: &Tip| witness.as_ref().map_or(Ok(()), |witness| witness.pass(&journal, tip));
+    let pass = |tip: &Tip| witness.as_ref().map_or(Ok(()), |witness| witness.pass(journal, tip));
     pass(&journal.first())?;
     kept.pass(&journal.first());
-    let Replayed { book, tip, torn, .. } = replay(&journal, |step| {
+    let Replayed { book, tip, rest, .. } = replay(journal, |step| {
         pass(&step.tip)?;
         kept.pass(&step.tip);
         match &mut rows {
-            Some(rows) if seen.is_some_and(|seen| step.tip.counter <= seen.counter) => rows.compare(&step),
+            Some(rows) if step.tip.counter <= last => rows.compare(&step),
             _ => Ok(()),
         }
     })?;
-    if let Some(witness) = witness {
-        witness.end(&journal, &tip)?;
-    }
-    if let (Some(rows), Some(seen)) = (rows, seen) {
-        rows.end(seen.counter)?;
-    }
-    if let Some(entries @ 1..) = seen.map(|seen| tip.counter - seen.counter) {
-        state = IndexState::Behind { entries };
+    let rows = rows.map_or(Ok(()), |rows| rows.end(last));
+    let torn = judge(journal, witness.as_ref(), &tip, rest, rows, false)?;
+    if index.is_some() && tip.counter > last {
+        state = IndexState::Behind { entries: tip.counter - last };
     }
     kept.end()?;
     book.check()?;
     Ok(AuditReport {
+        id: journal.id(),
         network: journal.network(),
         entries: tip.counter,
         height: book.height(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use bitcoin::Network;
 use tapstake_restake::{BookError, Imbalance};
 
+use crate::ledger::Record;
 use crate::line::Head;
 
 /// What is wrong with a line of a journal.
@@ -71,6 +72,19 @@ pub enum LedgerError {
         /// The file.
         file: PathBuf,
     },
+    /// The file is empty: whoever began the book was stopped before its first line. No entry is in it, and
+    /// [`Ledger::create`](crate::Ledger::create) begins it again.
+    #[error("{} is empty: a book that was not finished being made; begin it again", file.display())]
+    Unfinished {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The file of this name is no longer the one that was opened. Nothing was written.
+    #[error("{} was moved, removed or replaced while it was open", file.display())]
+    Moved {
+        /// The file.
+        file: PathBuf,
+    },
     /// A format of a newer program.
     #[error("{} is of version {found}, this program reads version {supported}", file.display())]
     NewerVersion {
@@ -82,7 +96,10 @@ pub enum LedgerError {
         supported: u32,
     },
     /// A line was changed, removed, added or moved. Nothing is read beyond it.
-    #[error("{}, line {line}: {damage}", file.display())]
+    #[error("{}, line {line}: {damage}{}", file.display(), match mendable {
+        true => "; its index tells that nobody was told of it or what follows: repair cuts that off",
+        false => "",
+    })]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -90,6 +107,9 @@ pub enum LedgerError {
         line: u64,
         /// What is wrong with it.
         damage: Damage,
+        /// Whether the line and all that follows were never acknowledged, as the index tells: a writer was stopped there, and
+        /// [`Ledger::repair`](crate::Ledger::repair) cuts it off.
+        mendable: bool,
     },
     /// Entries that were acknowledged are gone from the end.
     #[error(
@@ -116,9 +136,9 @@ pub enum LedgerError {
         /// The hash that the index has seen there.
         known: Head,
     },
-    /// The last line has no end, and no index tells whether it was acknowledged.
+    /// The last line has no end, and no index tells that it was never acknowledged.
     #[error(
-        "{}, line {line}: cut off after {bytes} bytes, and no index tells whether it was acknowledged",
+        "{}, line {line}: cut off after {bytes} bytes, and no index tells that it was never acknowledged",
         file.display()
     )]
     Torn {
@@ -170,7 +190,7 @@ pub enum LedgerError {
     /// The books do not balance.
     #[error("the books do not balance: {0}")]
     Imbalance(Box<Imbalance>),
-    /// The index says something else than the journal.
+    /// The index says something else than the journal, or a row of it has a value that no row can have.
     #[error("{}: {what} at entry {counter} is not what the journal makes", file.display())]
     IndexDiffers {
         /// The index.
@@ -188,6 +208,16 @@ pub enum LedgerError {
         /// Why.
         error: rusqlite::Error,
     },
+}
+
+/// Why [`Ledger::append_all`](crate::Ledger::append_all) has stopped before the last entry, and what it had made until then.
+#[derive(Debug, thiserror::Error)]
+#[error("{error} (entries made before it: {})", made.len())]
+pub struct Stopped {
+    /// The entries that are made: they are acknowledged and stay.
+    pub made: Vec<Record>,
+    /// Why the next one is not.
+    pub error: LedgerError,
 }
 
 impl From<BookError> for LedgerError {

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use bitcoin::Network;
 use serde::Serialize;
+use tapstake_durable as durable;
 
 use crate::error::{Damage, LedgerError};
-use crate::line::{self, Head, Header, MAX_LINE};
+use crate::index::Index;
+use crate::line::{self, BookId, Head, Header, MAX_LINE, Version};
 
 /// How long another process that is at the file is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +35,19 @@ pub struct TornLine {
     pub line: u64,
     /// The bytes that are left of it.
     pub bytes: u64,
+    /// Whether the index tells that nobody was told of it: then the next entry takes its place.
+    pub unacknowledged: bool,
+}
+
+/// What follows the whole lines of a journal.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    /// The number of its first line.
+    pub(crate) line: u64,
+    /// All its bytes.
+    pub(crate) bytes: u64,
+    /// What is wrong with its first line; `None` if that is the last and only has no end.
+    pub(crate) damage: Option<Damage>,
 }
 
 /// A journal that is locked for this process, and given back when dropped.
@@ -41,6 +56,7 @@ pub(crate) struct Journal {
     file: File,
     path: PathBuf,
     network: Network,
+    id: BookId,
     first: Tip,
 }
 
@@ -50,22 +66,17 @@ pub(crate) const fn line_of(counter: u64) -> u64 {
 }
 
 impl Journal {
-    /// Makes an empty journal, mode 0600: under its name it is whole from the first moment, and on the disk.
+    /// Makes an empty journal, mode 0600: under its name it is whole from the first moment, and on the disk. Where the file system
+    /// takes neither links nor renames without replacing, a kill may leave an empty file, which nothing opens and the next call
+    /// replaces. Whatever else has the name stays.
     pub(crate) fn create(path: &Path, network: Network) -> Result<(), LedgerError> {
         let failed = |error| LedgerError::Io { file: path.to_owned(), error };
-        let folder = folder_of(path);
-        fs::create_dir_all(folder).map_err(failed)?;
-        let draft = draft_of(path);
-        let published = write_new(&draft, &line::header(network).0).and_then(|()| publish(&draft, path));
-        // After a rename there is no draft left.
-        let _ = fs::remove_file(&draft);
-        match published {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                return Err(LedgerError::Exists { file: path.to_owned() });
-            }
-            other => other.map_err(failed)?,
+        let line = line::header(network, BookId::random().map_err(failed)?);
+        durable::create_folders(durable::folder_of(path)).map_err(failed)?;
+        match durable::create(path, &line) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => finish(path, &line),
+            other => other.map_err(failed),
         }
-        sync_folder(folder).map_err(failed)
     }
 
     /// Takes hold of a journal and reads its first line.
@@ -76,12 +87,17 @@ impl Journal {
         };
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
         lock(&file, path)?;
+        // While the lock was waited for, another file may have got the name.
+        in_place(&file, path)?;
+        if is_unfinished(path).map_err(failed)? {
+            return Err(LedgerError::Unfinished { file: path.to_owned() });
+        }
         let no_book = || LedgerError::NoBook { file: path.to_owned() };
         let mut line = Vec::new();
         let mut start = BufReader::new(&file).take(1024);
         start.read_until(b'\n', &mut line).map_err(failed)?;
         let text = line.strip_suffix(b"\n").ok_or_else(no_book)?;
-        let Header { format, version, network } = serde_json::from_slice(text).map_err(|_| no_book())?;
+        let Version { format, version } = serde_json::from_slice(text).map_err(|_| no_book())?;
         if format != line::FORMAT {
             return Err(no_book());
         }
@@ -89,18 +105,31 @@ impl Journal {
             let (file, supported) = (path.to_owned(), line::VERSION);
             return Err(LedgerError::NewerVersion { file, found: version, supported });
         }
-        let damaged = |damage| LedgerError::Damaged { file: path.to_owned(), line: 1, damage };
+        let damaged =
+            |damage| LedgerError::Damaged { file: path.to_owned(), line: 1, damage, mendable: false };
         let head = line::check(Head::NONE, text).map_err(damaged)?;
+        let read: Result<Header, _> = serde_json::from_slice(text);
+        let Header { network, id, .. } = read.map_err(|error| damaged(Damage::Form(error.to_string())))?;
         let first = Tip { counter: 0, head, length: line.len() as u64 };
-        Ok(Journal { file, path: path.to_owned(), network, first })
+        Ok(Journal { file, path: path.to_owned(), network, id, first })
     }
 
     pub(crate) const fn network(&self) -> Network {
         self.network
     }
 
+    pub(crate) const fn id(&self) -> BookId {
+        self.id
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes every write fail.
+    #[cfg(test)]
+    pub(crate) fn break_file(&mut self) {
+        self.file = File::open(&self.path).expect("it is open already");
     }
 
     /// Where the journal would end if it had its first line only.
@@ -113,19 +142,37 @@ impl Journal {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(self.first.length)).map_err(|error| self.io(error))?;
         let reader = BufReader::with_capacity(1 << 20, file);
-        Ok(Lines { journal: self, reader, tip: self.first, buffer: Vec::new(), torn: None })
+        Ok(Lines { journal: self, reader, tip: self.first, buffer: Vec::new(), rest: None })
     }
 
-    /// Writes a line to the end of all whole ones: when this returns, it is on the disk.
-    pub(crate) fn append(&self, tip: &Tip, line: &[u8]) -> Result<(), LedgerError> {
+    /// The bytes of the file, whatever they are.
+    pub(crate) fn length(&self) -> Result<u64, LedgerError> {
+        Ok(self.file.metadata().map_err(|error| self.io(error))?.len())
+    }
+
+    /// Everything from a byte on.
+    pub(crate) fn from(&self, offset: u64) -> Result<Vec<u8>, LedgerError> {
+        let (mut file, mut bytes) = (&self.file, Vec::new());
+        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_to_end(&mut bytes));
+        read.map_err(|error| self.io(error))?;
+        Ok(bytes)
+    }
+
+    /// Refuses to go on with a file whose name belongs to another by now, or to none: what is written to it would be lost.
+    pub(crate) fn in_place(&self) -> Result<(), LedgerError> {
+        in_place(&self.file, &self.path)
+    }
+
+    /// Writes lines to the end of all whole ones: when this returns, they are on the disk.
+    pub(crate) fn append(&self, tip: &Tip, lines: &[u8]) -> Result<(), LedgerError> {
         let write = || {
             let mut file = &self.file;
             file.seek(SeekFrom::Start(tip.length))?;
-            file.write_all(line)?;
+            file.write_all(lines)?;
             file.sync_all()
         };
         write().map_err(|error| {
-            // Nobody will be told of the line; what of it has reached the file must not look like one.
+            // Nobody will be told of them; what of them has reached the file must not look like lines.
             let _ = self.file.set_len(tip.length).and_then(|()| self.file.sync_all());
             self.io(error)
         })
@@ -133,6 +180,7 @@ impl Journal {
 
     /// Cuts off everything after the whole lines.
     pub(crate) fn cut(&self, tip: &Tip) -> Result<(), LedgerError> {
+        self.in_place()?;
         self.file.set_len(tip.length).and_then(|()| self.file.sync_all()).map_err(|error| self.io(error))
     }
 
@@ -154,7 +202,7 @@ impl Journal {
     }
 
     pub(crate) fn damaged(&self, counter: u64, damage: Damage) -> LedgerError {
-        LedgerError::Damaged { file: self.path.clone(), line: line_of(counter), damage }
+        LedgerError::Damaged { file: self.path.clone(), line: line_of(counter), damage, mendable: false }
     }
 }
 
@@ -171,13 +219,13 @@ pub(crate) struct Lines<'a> {
     reader: BufReader<&'a File>,
     tip: Tip,
     buffer: Vec<u8>,
-    torn: Option<TornLine>,
+    rest: Option<Rest>,
 }
 
 impl Lines<'_> {
-    /// Reads the next line and checks its hash; returns where it starts, and its text. `None` at the end.
+    /// Reads the next line and checks its hash; returns where it starts, and its text. `None` at the end, and before what is no
+    /// whole line: that is kept for [`Lines::rest`].
     pub(crate) fn next(&mut self) -> Result<Option<(u64, &[u8])>, LedgerError> {
-        let counter = self.tip.counter + 1;
         self.buffer.clear();
         let limit = MAX_LINE as u64;
         let mut bounded = (&mut self.reader).take(limit);
@@ -185,19 +233,24 @@ impl Lines<'_> {
         if read == 0 {
             return Ok(None);
         }
-        let bytes = read as u64;
-        let Some(text) = self.buffer.strip_suffix(b"\n") else {
-            if bytes == limit {
-                return Err(self.journal.damaged(counter, Damage::TooLong));
-            }
-            self.torn = Some(TornLine { line: line_of(counter), bytes });
-            return Ok(None);
+        let read = read as u64;
+        let checked = match self.buffer.strip_suffix(b"\n") {
+            Some(text) => line::check(self.tip.head, text).map_err(Some),
+            None if read == limit => Err(Some(Damage::TooLong)),
+            None => Err(None),
         };
-        let head =
-            line::check(self.tip.head, text).map_err(|damage| self.journal.damaged(counter, damage))?;
-        let start = self.tip.length;
-        self.tip = Tip { counter, head, length: start + bytes };
-        Ok(Some((start, text)))
+        let (counter, start) = (self.tip.counter + 1, self.tip.length);
+        match checked {
+            Ok(head) => {
+                self.tip = Tip { counter, head, length: start + read };
+                Ok(self.buffer.strip_suffix(b"\n").map(|text| (start, text)))
+            }
+            Err(damage) => {
+                let bytes = self.journal.length()?.saturating_sub(start);
+                self.rest = Some(Rest { line: line_of(counter), bytes, damage });
+                Ok(None)
+            }
+        }
     }
 
     /// Where the lines that were read end.
@@ -205,9 +258,9 @@ impl Lines<'_> {
         self.tip
     }
 
-    /// The line without an end, once all others were read.
-    pub(crate) const fn torn(&self) -> Option<TornLine> {
-        self.torn
+    /// What follows the whole lines, once they were read.
+    pub(crate) fn rest(self) -> Option<Rest> {
+        self.rest
     }
 }
 
@@ -223,43 +276,51 @@ fn lock(file: &File, path: &Path) -> Result<(), LedgerError> {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// Whether an empty file is what a stopped [`Journal::create`] has left. One with an index beside it was once a book.
+fn is_unfinished(path: &Path) -> io::Result<bool> {
+    let found = fs::symlink_metadata(path)?;
+    Ok(found.is_file() && found.len() == 0 && !Index::path_of(path).try_exists()?)
 }
 
-fn draft_of(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    path.with_file_name(name)
+/// Makes a journal of an empty file that a stopped process has left. One that is still at it is waited for, and a file that anybody
+/// has written stays.
+fn finish(path: &Path, line: &[u8]) -> Result<(), LedgerError> {
+    let failed = |error| LedgerError::Io { file: path.to_owned(), error };
+    let exists = || LedgerError::Exists { file: path.to_owned() };
+    let begun = Instant::now();
+    while is_unfinished(path).map_err(failed)? {
+        if begun.elapsed() < PATIENCE {
+            sleep(Duration::from_millis(10));
+            continue;
+        }
+        let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
+        // Others may have waited for the same.
+        lock(&file, path).map_err(|_| exists())?;
+        if in_place(&file, path).is_err() || !is_unfinished(path).map_err(failed)? {
+            break;
+        }
+        return durable::replace(path, line).map_err(failed);
+    }
+    Err(exists())
 }
 
-/// Makes a file that its owner alone reads and writes.
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Left by a process of the same number that was killed in here.
-    let _ = fs::remove_file(path);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+/// Whether the name still leads to the file that is open.
+fn in_place(file: &File, path: &Path) -> Result<(), LedgerError> {
     #[cfg(unix)]
     {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-fn publish(draft: &Path, path: &Path) -> io::Result<()> {
-    // Unlike renaming, linking never takes the place of a file that is there.
-    match fs::hard_link(draft, path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists && !path.try_exists()? => {
-            fs::rename(draft, path)
+        use std::os::unix::fs::MetadataExt;
+        let failed = |error| LedgerError::Io { file: path.to_owned(), error };
+        let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let open = place(file.metadata().map_err(failed)?);
+        let named = match fs::metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            other => Some(place(other.map_err(failed)?)),
+        };
+        if named != Some(open) {
+            return Err(LedgerError::Moved { file: path.to_owned() });
         }
-        other => other,
     }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    // Folders cannot be opened as files on Windows; there the name is durable by itself.
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    #[cfg(not(unix))]
+    let _ = (file, path);
+    Ok(())
 }

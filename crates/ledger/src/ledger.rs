@@ -7,10 +7,10 @@ use serde::Serialize;
 use tapstake_params::Height;
 use tapstake_restake::{Book, Entry, Event, PoolId};
 
-use crate::error::{Damage, LedgerError};
-use crate::index::{self, Found, Index, IndexState};
-use crate::journal::{Journal, Tip, TornLine, line_of};
-use crate::line::{self, Head, MAX_LINE};
+use crate::error::{Damage, LedgerError, Stopped};
+use crate::index::{self, Found, Index, IndexState, Seen};
+use crate::journal::{Journal, Rest, Tip, TornLine, line_of};
+use crate::line::{self, BookId, Head, MAX_LINE};
 use crate::rows::Queries;
 use crate::series::{Point, Series};
 
@@ -65,10 +65,10 @@ pub(crate) struct Replayed {
     pub(crate) book: Book,
     pub(crate) series: Series,
     pub(crate) tip: Tip,
-    pub(crate) torn: Option<TornLine>,
+    pub(crate) rest: Option<Rest>,
 }
 
-/// Reads a journal from the first line on, each line once.
+/// Reads a journal from the first line on, each line once, as far as they are whole.
 pub(crate) fn replay(
     journal: &Journal,
     mut each: impl FnMut(Step<'_>) -> Result<(), LedgerError>,
@@ -84,27 +84,29 @@ pub(crate) fn replay(
         let kind = line::kind(text).to_owned();
         each(Step { tip: lines.tip(), height: entry.height, kind: &kind, start, points: &points })?;
     }
-    Ok(Replayed { book, series, tip: lines.tip(), torn: lines.torn() })
+    Ok(Replayed { book, series, tip: lines.tip(), rest: lines.rest() })
 }
 
 /// Holds what an index has seen against the journal.
+#[derive(Clone, Copy)]
 pub(crate) struct Witness {
-    seen: Tip,
+    seen: Seen,
 }
 
 impl Witness {
-    pub(crate) const fn new(seen: Tip) -> Self {
+    pub(crate) const fn new(seen: Seen) -> Self {
         Witness { seen }
     }
 
     /// Refuses a journal that has something else where the index ends.
     pub(crate) fn pass(&self, journal: &Journal, tip: &Tip) -> Result<(), LedgerError> {
-        if tip.counter == self.seen.counter && *tip != self.seen {
+        let known = &self.seen.tip;
+        if tip.counter == known.counter && tip != known {
             return Err(LedgerError::Rewritten {
                 file: journal.path().to_owned(),
                 line: line_of(tip.counter),
                 found: tip.head,
-                known: self.seen.head,
+                known: known.head,
             });
         }
         Ok(())
@@ -112,20 +114,56 @@ impl Witness {
 
     /// Refuses a journal that ends before the index does.
     pub(crate) fn end(&self, journal: &Journal, tip: &Tip) -> Result<(), LedgerError> {
-        if tip.counter < self.seen.counter {
+        let known = self.seen.tip.counter;
+        if tip.counter < known {
             let line = line_of(tip.counter).saturating_add(1);
-            return Err(LedgerError::Shortened {
-                file: journal.path().to_owned(),
-                line,
-                known: self.seen.counter,
-            });
+            return Err(LedgerError::Shortened { file: journal.path().to_owned(), line, known });
         }
         Ok(())
     }
+
+    /// Whether nobody was told of anything that follows the whole lines, which end at `tip`: it is no more than one write can have
+    /// left after what the index has seen. A number in it that comes later shows that the index is an older copy.
+    fn clears(&self, journal: &Journal, tip: &Tip) -> Result<bool, LedgerError> {
+        let Some((counter, length)) = self.seen.limit else { return Ok(false) };
+        let possible = (self.seen.tip.counter..counter).contains(&tip.counter) && journal.length()? <= length;
+        Ok(possible && line::greatest_counter(&journal.from(tip.length)?) <= counter)
+    }
+}
+
+/// What follows the whole lines, which end at `tip`. `index` is whether the rows of the index are right, as far as they go.
+///
+/// A damaged line is refused, unless it is to be mended and was never acknowledged.
+pub(crate) fn judge(
+    journal: &Journal,
+    witness: Option<&Witness>,
+    tip: &Tip,
+    rest: Option<Rest>,
+    index: Result<(), LedgerError>,
+    mend: bool,
+) -> Result<Option<TornLine>, LedgerError> {
+    let cleared = match (witness, &rest, &index) {
+        (Some(witness), Some(_), Ok(())) => witness.clears(journal, tip)?,
+        _ => false,
+    };
+    let torn = match rest {
+        Some(Rest { line, damage: Some(damage), .. }) if !(mend && cleared) => {
+            let file = journal.path().to_owned();
+            return Err(LedgerError::Damaged { file, line, damage, mendable: cleared });
+        }
+        rest => rest.map(|Rest { line, bytes, .. }| TornLine { line, bytes, unacknowledged: cleared }),
+    };
+    if let Some(witness) = witness {
+        witness.end(journal, tip)?;
+    }
+    index.map(|()| torn)
 }
 
 impl Ledger {
     /// Makes an empty book in a new file and opens it. The folders above it are made too.
+    ///
+    /// No file that is there is ever replaced, but for an empty one that a stopped call has left where a file system knows neither
+    /// links nor renaming without replacing: after five seconds in which nobody goes on with it, the book is made of it.
     ///
     /// # Errors
     ///
@@ -144,52 +182,83 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError::Damaged`], [`LedgerError::Shortened`] and [`LedgerError::Rewritten`] with the number of the line;
-    /// [`LedgerError::Missing`], [`LedgerError::NoBook`], [`LedgerError::NewerVersion`], [`LedgerError::Busy`],
-    /// [`LedgerError::Io`], [`LedgerError::Index`], and [`LedgerError::IndexDiffers`] if a row of the index is not what the
-    /// journal makes.
+    /// [`LedgerError::Missing`], [`LedgerError::Unfinished`], [`LedgerError::NoBook`], [`LedgerError::NewerVersion`],
+    /// [`LedgerError::Busy`], [`LedgerError::Moved`], [`LedgerError::Io`], [`LedgerError::Index`], and
+    /// [`LedgerError::IndexDiffers`] if a row of the index is not what the journal makes.
     pub fn open(file: &Path) -> Result<Self, LedgerError> {
+        Ledger::open_as(file, false)
+    }
+
+    /// Opens a book and cuts off what follows its whole lines; returns what was cut.
+    ///
+    /// A last line without an end is cut off in any case: whoever asks for it says that nobody was told of that entry. A line that
+    /// has its end and is damaged, with all that follows, is cut off only if the index tells that none of it was ever acknowledged:
+    /// it is what a power cut can leave of a write. Without an index that is as far as the lines before it, nothing is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::open`].
+    pub fn repair(file: &Path) -> Result<(Self, Option<TornLine>), LedgerError> {
+        let mut ledger = Ledger::open_as(file, true)?;
+        let cut = ledger.cut()?;
+        Ok((ledger, cut))
+    }
+
+    fn open_as(file: &Path, mend: bool) -> Result<Self, LedgerError> {
         let journal = Journal::open(file)?;
         let path = Index::path_of(file);
+        Index::clear_draft(&path)?;
         let (index, seen) = match Index::open(&path)? {
             Found::Usable(index, seen) => (index, seen),
             Found::Unusable(state) => return Ledger::with_new_index(journal, &path, state, None),
         };
-        match Ledger::with_index(&journal, &index, seen) {
-            Ok((replayed, state)) => Ok(Ledger::new(journal, replayed, index, state)),
+        match Ledger::with_index(&journal, &index, seen, mend) {
+            Ok((replayed, torn, state)) => Ok(Ledger::new(journal, replayed, torn, index, state)),
             Err(LedgerError::Index { error, .. }) if index::is_damage(&error) => {
                 drop(index);
                 let state = IndexState::Damaged { reason: error.to_string() };
-                Ledger::with_new_index(journal, &path, state, Some(seen))
+                // It tells no longer what was never acknowledged.
+                Ledger::with_new_index(journal, &path, state, Some(Seen { limit: None, ..seen }))
             }
             Err(error) => Err(error),
         }
     }
 
-    fn new(journal: Journal, replayed: Replayed, index: Index, index_state: IndexState) -> Self {
-        let Replayed { book, series, tip, torn } = replayed;
-        let kept = matches!(index_state, IndexState::Current | IndexState::Behind { .. });
-        let indexed = torn.is_none() || kept;
+    fn new(
+        journal: Journal,
+        replayed: Replayed,
+        torn: Option<TornLine>,
+        index: Index,
+        index_state: IndexState,
+    ) -> Self {
+        let Replayed { book, series, tip, .. } = replayed;
+        let indexed = torn.is_none_or(|torn| torn.unacknowledged);
+        if indexed {
+            index.unmark();
+        }
         Ledger { journal, tip, book, series, index, index_state, indexed, torn, failed: false }
     }
 
     fn with_index(
         journal: &Journal,
         index: &Index,
-        seen: Tip,
-    ) -> Result<(Replayed, IndexState), LedgerError> {
+        seen: Seen,
+        mend: bool,
+    ) -> Result<(Replayed, Option<TornLine>, IndexState), LedgerError> {
         let witness = Witness::new(seen);
+        let last = seen.tip.counter;
         witness.pass(journal, &journal.first())?;
         let mut queries = Queries::new(index)?;
         let mut rows = Some(queries.rows()?);
         let mut begun = false;
-        let replayed = replay(journal, |step| {
+        let mut replayed = replay(journal, |step| {
             witness.pass(journal, &step.tip)?;
-            if step.tip.counter <= seen.counter {
+            if step.tip.counter <= last {
                 return rows.as_mut().map_or(Ok(()), |rows| rows.compare(&step));
             }
             // All rows are compared before the first is added.
             if let Some(rows) = rows.take() {
-                rows.end(seen.counter)?;
+                rows.end(last)?;
             }
             if !begun {
                 index.begin()?;
@@ -197,16 +266,17 @@ impl Ledger {
             }
             index.add(step.tip.counter, step.height, step.kind, step.start, step.points)
         })?;
-        witness.end(journal, &replayed.tip)?;
-        if let Some(rows) = rows.take() {
-            rows.end(seen.counter)?;
+        let rows = rows.take().map_or(Ok(()), |rows| rows.end(last));
+        let torn = judge(journal, Some(&witness), &replayed.tip, replayed.rest.take(), rows, mend)?;
+        let entries = replayed.tip.counter - last;
+        // An index that is kept tells that what follows it was never acknowledged, which nobody knows if this one does not.
+        match torn {
+            Some(TornLine { unacknowledged: false, .. }) if !begun => index.begin()?,
+            None | Some(TornLine { unacknowledged: true, .. }) if begun => index.commit(&replayed.tip)?,
+            _ => {}
         }
-        if !begun {
-            return Ok((replayed, IndexState::Current));
-        }
-        index.commit(&replayed.tip)?;
-        let entries = replayed.tip.counter - seen.counter;
-        Ok((replayed, IndexState::Behind { entries }))
+        let state = if entries == 0 { IndexState::Current } else { IndexState::Behind { entries } };
+        Ok((replayed, torn, state))
     }
 
     /// Makes the index anew. What the old one has seen, if that is known, still holds.
@@ -214,52 +284,38 @@ impl Ledger {
         journal: Journal,
         path: &Path,
         state: IndexState,
-        seen: Option<Tip>,
+        seen: Option<Seen>,
     ) -> Result<Self, LedgerError> {
         let witness = seen.map(Witness::new);
         let mut index = Index::create(path)?;
-        let filled = || {
-            let pass = |tip: &Tip| witness.as_ref().map_or(Ok(()), |witness| witness.pass(&journal, tip));
-            pass(&journal.first())?;
-            let replayed = replay(&journal, |step| {
-                pass(&step.tip)?;
-                index.add(step.tip.counter, step.height, step.kind, step.start, step.points)
-            })?;
-            if let Some(witness) = &witness {
-                witness.end(&journal, &replayed.tip)?;
-            }
-            // An index that is kept vouches that a torn line was never acknowledged, which nobody knows here.
-            if replayed.torn.is_none() {
-                index.commit(&replayed.tip)?;
-            }
-            Ok(replayed)
-        };
-        match filled() {
-            Ok(replayed) => {
-                if replayed.torn.is_none() {
-                    index.publish()?;
-                }
-                Ok(Ledger::new(journal, replayed, index, state))
-            }
-            Err(error) => {
-                index.discard();
-                Err(error)
-            }
+        let pass = |tip: &Tip| witness.as_ref().map_or(Ok(()), |witness| witness.pass(&journal, tip));
+        pass(&journal.first())?;
+        let mut replayed = replay(&journal, |step| {
+            pass(&step.tip)?;
+            index.add(step.tip.counter, step.height, step.kind, step.start, step.points)
+        })?;
+        let torn = judge(&journal, witness.as_ref(), &replayed.tip, replayed.rest.take(), Ok(()), false)?;
+        if torn.is_none() {
+            index.commit(&replayed.tip)?;
+            index.publish()?;
         }
+        Ok(Ledger::new(journal, replayed, torn, index, state))
     }
 
     /// Makes an entry: when this returns, it is on the disk, and no kill takes it back.
     ///
     /// A line that a killed process has left half written is cut off first. An index that cannot be written fails nothing: the
-    /// entry stands, and [`Ledger::index_state`] says it.
+    /// entry stands, [`Ledger::index_state`] says it, and until the index has caught up nothing is taken for a line that was never
+    /// acknowledged.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Refused`] if the book refuses it, [`LedgerError::TooLong`]: nothing was written. [`LedgerError::Torn`] if
-    /// the last line has no end and the index does not tell whether it was acknowledged. [`LedgerError::Io`] if it cannot be
-    /// written; then nothing more is, before the book is opened again.
+    /// the last line has no end and the index does not tell that it was never acknowledged. [`LedgerError::Moved`] if the file is
+    /// no longer the one that was opened (Unix). [`LedgerError::Io`] if it cannot be written. After the last two nothing more is
+    /// written, before the book is opened again.
     pub fn append(&mut self, entry: Entry) -> Result<Record, LedgerError> {
-        let mut made = self.append_all([entry])?;
+        let mut made = self.append_all([entry]).map_err(|stopped| stopped.error)?;
         made.pop().ok_or_else(|| LedgerError::Failed { file: self.journal.path().to_owned() })
     }
 
@@ -267,43 +323,60 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// As [`Ledger::append`]. The entries before one that is refused are made nevertheless; [`Book::entries`] says how many.
-    pub fn append_all(
+    /// As [`Ledger::append`], with the entries that are made nevertheless: those before one that is refused.
+    pub fn append_all(&mut self, entries: impl IntoIterator<Item = Entry>) -> Result<Vec<Record>, Stopped> {
+        let mut made = Vec::new();
+        match self.try_append_all(entries, &mut made) {
+            Ok(()) => Ok(made),
+            Err(error) => Err(Stopped { made, error }),
+        }
+    }
+
+    fn try_append_all(
         &mut self,
         entries: impl IntoIterator<Item = Entry>,
-    ) -> Result<Vec<Record>, LedgerError> {
+        acknowledged: &mut Vec<Record>,
+    ) -> Result<(), LedgerError> {
         if self.failed {
             return Err(LedgerError::Failed { file: self.journal.path().to_owned() });
         }
-        if let Some(TornLine { line, bytes }) = self.torn {
-            if self.index_state != IndexState::Current {
+        match self.torn {
+            Some(TornLine { line, bytes, unacknowledged: false }) => {
                 return Err(LedgerError::Torn { file: self.journal.path().to_owned(), line, bytes });
             }
-            self.repair()?;
+            Some(_) => drop(self.cut()?),
+            None => {}
         }
-        let (mut tip, mut lines, mut made, mut refused) = (self.tip, Vec::new(), Vec::new(), None);
+        let (mut tip, mut lines, mut made, mut refused) = (self.tip, Vec::new(), Vec::new(), Ok(()));
         for entry in entries {
             match self.take(&mut tip, &mut lines, entry) {
                 Ok(taken) => made.push(taken),
                 Err(error) => {
-                    refused = Some(error);
+                    refused = Err(error);
                     break;
                 }
             }
         }
         if !made.is_empty() {
-            if let Err(error) = self.journal.append(&self.tip, &lines) {
-                // The book is ahead of the file now.
-                self.failed = true;
-                return Err(error);
-            }
-            self.tip = tip;
-            self.note(&made);
+            // Until they are written and noted, the book is ahead of the file.
+            self.failed = true;
+            self.write(tip, &lines, &made)?;
+            self.failed = false;
+            acknowledged.extend(made.into_iter().map(|taken| taken.record));
         }
-        match refused {
-            Some(error) => Err(error),
-            None => Ok(made.into_iter().map(|taken| taken.record).collect()),
+        refused
+    }
+
+    /// Writes the lines of entries that the book has taken, of which the last ends at `tip`.
+    fn write(&mut self, tip: Tip, lines: &[u8], made: &[Taken]) -> Result<(), LedgerError> {
+        self.journal.in_place()?;
+        if made.len() > 1 && self.indexed {
+            // If this fails, more than the first of these lines will not be taken for one that was never acknowledged.
+            let _ = self.index.announce(&tip);
         }
+        self.journal.append(&self.tip, lines)?;
+        self.tip = tip;
+        self.note(made)
     }
 
     /// Takes an entry into the book, and its line to those that are to be written.
@@ -331,37 +404,37 @@ impl Ledger {
         Ok(Taken { record, start, points })
     }
 
-    /// Tells the index of entries that are on the disk.
-    fn note(&mut self, made: &[Taken]) {
+    /// Tells the index of entries that are on the disk, or marks it as behind.
+    fn note(&mut self, made: &[Taken]) -> Result<(), LedgerError> {
         if !self.indexed {
-            return;
+            return Ok(());
         }
         let add = || {
             self.index.begin()?;
             for Taken { record: Record { counter, height, kind, .. }, start, points } in made {
                 self.index.add(*counter, *height, kind, *start, points)?;
             }
+            self.index.withdraw()?;
             self.index.commit(&self.tip)
         };
-        let added = add();
-        self.indexed = added.is_ok();
-        self.index_state = match added {
-            Ok(()) => IndexState::Current,
-            Err(error) => IndexState::Damaged { reason: error.to_string() },
-        };
+        if let Err(error) = add() {
+            self.indexed = false;
+            self.index_state = IndexState::Damaged { reason: error.to_string() };
+            // An index that is neither told nor marked would take what follows it for never acknowledged.
+            return self.index.mark_behind();
+        }
+        self.index_state = IndexState::Current;
+        Ok(())
     }
 
-    /// Cuts off a last line that has no end; returns what was cut. Whoever asks for it says that nobody was told of that entry.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::Io`], [`LedgerError::Index`].
-    pub fn repair(&mut self) -> Result<Option<TornLine>, LedgerError> {
+    /// Cuts off what follows the whole lines.
+    fn cut(&mut self) -> Result<Option<TornLine>, LedgerError> {
         if self.torn.is_some() {
             self.journal.cut(&self.tip)?;
             if !self.indexed {
                 self.index.commit(&self.tip)?;
                 self.index.publish()?;
+                self.index.unmark();
                 self.indexed = true;
             }
         }
@@ -376,6 +449,11 @@ impl Ledger {
     /// The Bitcoin network whose stakes it is about.
     pub const fn network(&self) -> Network {
         self.journal.network()
+    }
+
+    /// What tells the book from every other.
+    pub const fn id(&self) -> BookId {
+        self.journal.id()
     }
 
     /// The file of the journal.
@@ -427,3 +505,6 @@ impl Ledger {
         LedgerError::IndexDiffers { file: self.index.file().to_owned(), what, counter }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,18 +4,31 @@
 //! over itself and the line before, so that whoever knows the last hash knows that nothing before it was changed:
 //!
 //! ```text
-//! {"format":"tapstake-book","version":1,"network":"regtest","hash":"…"}
+//! {"format":"tapstake-book","version":1,"network":"regtest","id":"…","hash":"…"}
 //! {"counter":1,"height":100,"event":{"open_pool":{"pool":"a","unbonding_time":1008}},"hash":"…"}
 //! ```
 //!
+//! The first line has an `id`, 16 random bytes, so that no two books have a hash in common and a hash names its book
+//! ([`BookId`]).
+//!
 //! Opening a [`Ledger`] streams the journal, checks every hash and replays every event into a
 //! [`Book`](tapstake_restake::Book); what is wrong is refused with the number of its line. [`Ledger::append`] returns when the
-//! line has reached the disk: only then is the entry acknowledged, and no kill of the process takes it back. A process killed
-//! while it writes leaves a line without an end; nobody was told of that one, and it is cut off ([`TornLine`]).
+//! line has reached the disk: only then is the entry acknowledged, and no kill of the process takes it back. It writes to the
+//! file of the name it was opened by, or to none.
 //!
 //! Beside the journal is an **index** in SQLite: where each entry stands, what each pool was worth at each height, and how far
 //! the journal went. It can be made anew from the journal at any time, and is where it is missing, older or damaged. It is no
-//! truth, but a witness: a journal that has less than the index saw, or something else, is refused; so is an index of which a row is not what the journal makes.
+//! truth, but a witness: a journal that has less than the index saw, or something else, is refused; so is an index of which a
+//! row is not what the journal makes, or cannot be read.
+//!
+//! What a writer leaves that is stopped in the middle nobody was told of. The index vouches for that: an entry is acknowledged
+//! only once the index was told of it, or, where it cannot be written, once it is marked as behind (a file `….index.behind`, until
+//! it has caught up).
+//!
+//! | after the whole lines | the index vouches that it was never acknowledged | it does not, or there is none |
+//! |---|---|---|
+//! | a line without an end ([`TornLine`]) | the next entry takes its place | appending is refused; [`Ledger::repair`] cuts it, for a caller who knows |
+//! | a line that is damaged, as a power cut may leave it | opening is refused; [`Ledger::repair`] cuts it and what follows | refused; nothing cuts it |
 //!
 //! What none of this shows is a change by somebody who can write both files and computes the hashes anew. Keep a copy of
 //! the last hash elsewhere, and give it to [`audit()`].
@@ -51,9 +64,9 @@ mod rows;
 mod series;
 
 pub use audit::{AuditReport, audit};
-pub use error::{Damage, LedgerError};
+pub use error::{Damage, LedgerError, Stopped};
 pub use index::IndexState;
 pub use journal::TornLine;
 pub use ledger::{Ledger, Record};
-pub use line::{Head, HeadTextError};
+pub use line::{BookId, Head, HeadTextError};
 pub use series::Point;

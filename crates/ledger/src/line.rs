@@ -1,11 +1,12 @@
 //! The lines of a journal, and the hash that chains them.
 
-use std::fmt;
 use std::str::FromStr;
+use std::{fmt, io};
 
 use bitcoin::Network;
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256t::Tag, sha256t_hash_newtype};
 use bitcoin::hex::{DisplayHex, FromHex};
+use bitcoin::key::rand::{RngCore, rngs::OsRng};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tapstake_params::Height;
 use tapstake_restake::{Entry, Event};
@@ -83,20 +84,72 @@ impl<'de> Deserialize<'de> for Head {
     }
 }
 
+/// What tells a book from every other: 16 random bytes in its first line, so that no two books begin with the same hash. Shown as
+/// 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BookId([u8; 16]);
+
+impl BookId {
+    /// The 16 bytes.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// A new one, from the randomness of the operating system.
+    pub(crate) fn random() -> io::Result<Self> {
+        let mut bytes = [0; 16];
+        OsRng.try_fill_bytes(&mut bytes)?;
+        Ok(BookId(bytes))
+    }
+}
+
+impl fmt::Display for BookId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.as_hex(), f)
+    }
+}
+
+impl Serialize for BookId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for BookId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        <[u8; 16]>::from_hex(&text).map(BookId).map_err(serde::de::Error::custom)
+    }
+}
+
 /// The first line, without its hash.
 #[derive(Serialize)]
 struct Title<'a> {
     format: &'a str,
     version: u32,
     network: Network,
+    id: BookId,
 }
 
-/// The first line as it is read.
+/// What the first line of every version says.
 #[derive(Deserialize)]
-pub(crate) struct Header {
+pub(crate) struct Version {
     pub(crate) format: String,
     pub(crate) version: u32,
+}
+
+/// The first line of this version as it is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Header {
+    #[serde(rename = "format")]
+    _format: serde::de::IgnoredAny,
+    #[serde(rename = "version")]
+    _version: serde::de::IgnoredAny,
     pub(crate) network: Network,
+    pub(crate) id: BookId,
+    #[serde(rename = "hash")]
+    _hash: serde::de::IgnoredAny,
 }
 
 /// A line of an entry, without its hash.
@@ -119,8 +172,8 @@ struct Line {
 }
 
 /// The first line of a journal.
-pub(crate) fn header(network: Network) -> (Vec<u8>, Head) {
-    finish(Head::NONE, &Title { format: FORMAT, version: VERSION, network })
+pub(crate) fn header(network: Network, id: BookId) -> Vec<u8> {
+    finish(Head::NONE, &Title { format: FORMAT, version: VERSION, network, id }).0
 }
 
 /// The line of an entry, to follow the line that ends in `before`.
@@ -135,6 +188,20 @@ fn finish(before: Head, body: &impl Serialize) -> (Vec<u8>, Head) {
     let head = before.with(&text);
     text.extend_from_slice(format!("{HASH}{head}\"}}\n").as_bytes());
     (text, head)
+}
+
+/// How the line of an entry begins, before its number.
+const COUNTER: &str = "{\"counter\":";
+
+/// The greatest number that a line of an entry among these bytes bears, whether it is whole or not; 0 if there is none.
+pub(crate) fn greatest_counter(bytes: &[u8]) -> u64 {
+    let numbers =
+        bytes.windows(COUNTER.len()).enumerate().filter(|(_, window)| *window == COUNTER.as_bytes());
+    let number = |at: usize| {
+        let digits = bytes[at + COUNTER.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+        digits.fold(0_u64, |number, digit| number.saturating_mul(10).saturating_add((digit - b'0').into()))
+    };
+    numbers.map(|(at, _)| number(at)).max().unwrap_or(0)
 }
 
 const HASH: &str = ",\"hash\":\"";

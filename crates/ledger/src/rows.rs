@@ -1,6 +1,6 @@
 //! The rows of an index, held against what the journal makes.
 
-use rusqlite::Statement;
+use rusqlite::{Row, Statement};
 
 use crate::error::LedgerError;
 use crate::index::{self, EntryRow, Index};
@@ -44,16 +44,15 @@ impl Rows<'_> {
         if self.differs.is_some() {
             return Ok(());
         }
-        let failed = |error| self.index.error(error);
         let (counter, height, start) = (step.tip.counter, step.height, step.start);
-        let row = self.entries.next().map_err(failed)?.map(index::entry_of).transpose().map_err(failed)?;
-        if row != Some(EntryRow { counter, height, kind: step.kind.to_owned(), start }) {
+        let failed = |error| self.index.error(error);
+        let expected = EntryRow { counter, height, kind: step.kind.to_owned(), start };
+        if !is_next(&mut self.entries, index::entry_of, &expected).map_err(failed)? {
             self.differs = Some(("the row", counter));
             return Ok(());
         }
         for point in step.points {
-            let row = self.points.next().map_err(failed)?.map(index::point_of).transpose().map_err(failed)?;
-            if row.as_ref() != Some(point) {
+            if !is_next(&mut self.points, index::point_of, point).map_err(failed)? {
                 self.differs = Some(("a pool's worth", counter));
                 return Ok(());
             }
@@ -78,5 +77,17 @@ impl Rows<'_> {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// Whether the next row is the expected one. One whose value cannot be read is another.
+fn is_next<T: PartialEq>(
+    rows: &mut rusqlite::Rows<'_>,
+    read: fn(&Row<'_>) -> Result<T, rusqlite::Error>,
+    expected: &T,
+) -> Result<bool, rusqlite::Error> {
+    match rows.next()?.map(read).transpose() {
+        Err(error) if index::is_value(&error) => Ok(false),
+        other => Ok(other?.as_ref() == Some(expected)),
     }
 }

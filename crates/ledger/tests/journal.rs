@@ -219,7 +219,7 @@ fn a_line_cut_off_after_it_was_acknowledged_is_refused_wherever_it_was_cut() {
 #[test]
 fn a_line_that_a_killed_writer_has_begun_is_told_apart_and_cut_by_the_next_entry() {
     let book = Book::new();
-    let whole = fs::read(book.file()).unwrap();
+    let (whole, seen) = (fs::read(book.file()).unwrap(), fs::read(book.index()).unwrap());
     let mut next = entries()[5].clone();
     next.height = Height::new(300);
     let line = {
@@ -228,11 +228,13 @@ fn a_line_that_a_killed_writer_has_begun_is_told_apart_and_cut_by_the_next_entry
         fs::read(book.file()).unwrap()[whole.len()..].to_vec()
     };
     for length in (1..line.len()).step_by(7) {
-        let (book, index) = (Book::new(), "the index has seen no such entry");
+        let index = "the index has seen no such entry";
+        fs::write(book.index(), &seen).unwrap();
         fs::write(book.file(), [&whole[..], &line[..length]].concat()).unwrap();
         let mut ledger = book.open().unwrap();
         let torn = ledger.torn().unwrap();
         assert_eq!((torn.line, torn.bytes, ledger.book().entries()), (22, length as u64, ENTRIES), "{index}");
+        assert!(torn.unacknowledged, "{index}");
         drop(ledger);
         assert_eq!(audit(&book.file(), None).unwrap().torn, Some(torn));
         ledger = book.open().unwrap();
@@ -255,12 +257,321 @@ fn without_an_index_a_line_without_end_is_cut_only_when_asked_for() {
         assert!(matches!(refused, LedgerError::Torn { line: 21, .. }), "{refused}");
         assert_eq!(ledger.last(1, None, Height::GENESIS).unwrap()[0].counter, ENTRIES - 1);
     }
-    let mut ledger = book.open().unwrap();
-    assert_eq!(ledger.repair().unwrap().unwrap().line, 21);
+    let (mut ledger, cut) = Ledger::repair(&book.file()).unwrap();
+    assert_eq!(cut.map(|cut| (cut.line, cut.unacknowledged)), Some((21, false)));
     assert_eq!(ledger.append(next).unwrap().counter, ENTRIES);
-    assert_eq!(ledger.repair().unwrap(), None);
     drop(ledger);
+    assert_eq!(Ledger::repair(&book.file()).unwrap().1, None);
     assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Current);
+}
+
+/// The line that follows those of the book, as an entry writes it.
+fn next_line() -> (Entry, Vec<u8>) {
+    let book = Book::new();
+    let next = Entry { height: Height::new(300), ..entries()[5].clone() };
+    book.open().unwrap().append(next.clone()).unwrap();
+    let line = book.lines()[21].clone() + "\n";
+    (next, line.into_bytes())
+}
+
+/// Opening, an audit and a repair refuse the line as damaged, and leave the journal as it is.
+fn assert_damaged(book: &Book, expected: u64, what: &str) {
+    let before = fs::read(book.file()).unwrap();
+    let repaired = Ledger::repair(&book.file()).map(drop);
+    for refused in [book.open().map(drop), audit(&book.file(), None).map(drop), repaired] {
+        let error = refused.unwrap_err();
+        let LedgerError::Damaged { line, mendable: false, .. } = error else { panic!("{what}: {error}") };
+        assert_eq!(line, expected, "{what}");
+    }
+    assert_eq!(fs::read(book.file()).unwrap(), before, "{what}");
+}
+
+#[test]
+fn a_damaged_end_that_nobody_was_told_of_is_cut_by_a_repair_and_by_nothing_else() {
+    let (next, line) = next_line();
+    let mut flipped = line.clone();
+    flipped[30] ^= 4;
+    let zeros = [&vec![0; line.len() - 1][..], b"\n"].concat();
+    let half = [&line[..100], &vec![0; line.len() - 101][..], b"\n"].concat();
+    let garbage = [&[0xff; 50][..], b"\n\n", &[b'{'; 90], b"\n", &[0; 40]].concat();
+    let long = vec![b'x'; 1 << 20];
+    for tail in [flipped, line, zeros, half, garbage, long, b"\n".to_vec()] {
+        let book = Book::new();
+        let whole = fs::read(book.file()).unwrap();
+        let before = [&whole[..], &tail].concat();
+        fs::write(book.file(), &before).unwrap();
+        for error in [book.open().unwrap_err(), audit(&book.file(), None).unwrap_err()] {
+            assert!(matches!(error, LedgerError::Damaged { line: 22, mendable: true, .. }), "{error}");
+            assert!(
+                error.to_string().contains("line 22: ") && error.to_string().contains("repair"),
+                "{error}"
+            );
+        }
+        assert_eq!(fs::read(book.file()).unwrap(), before, "refused, and left as it is");
+        let (mut ledger, cut) = Ledger::repair(&book.file()).unwrap();
+        let cut = cut.unwrap();
+        assert_eq!((cut.line, cut.bytes, cut.unacknowledged), (22, tail.len() as u64, true));
+        assert_eq!(fs::read(book.file()).unwrap(), whole);
+        assert_eq!(ledger.append(next.clone()).unwrap().counter, ENTRIES + 1);
+        drop(ledger);
+        assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Current);
+    }
+}
+
+#[test]
+fn a_damaged_line_that_the_index_knows_is_never_cut() {
+    let book = Book::new();
+    let whole = fs::read(book.file()).unwrap();
+    for from_end in [2, 70, 100] {
+        let mut bytes = whole.clone();
+        bytes[whole.len() - from_end] ^= 1;
+        fs::write(book.file(), bytes).unwrap();
+        assert_damaged(&book, ENTRIES + 1, "acknowledged");
+    }
+    fs::write(book.file(), [&whole[..], &vec![b'x'; (1 << 20) + 1]].concat()).unwrap();
+    assert_damaged(&book, ENTRIES + 2, "more than a line can have left");
+}
+
+#[test]
+fn without_an_index_that_is_as_far_as_the_whole_lines_a_damaged_end_is_never_cut() {
+    let garbage = b"garbage\n";
+    let sql = |book: &Book, change: &str| {
+        rusqlite::Connection::open(book.index()).unwrap().execute_batch(change).unwrap();
+    };
+    for what in [
+        "missing",
+        "damaged",
+        "PRAGMA user_version = 0",
+        "DROP TABLE point",
+        "UPDATE entry SET kind = 'claim' WHERE counter = 7",
+    ] {
+        let book = Book::new();
+        let whole = fs::read(book.file()).unwrap();
+        fs::write(book.file(), [&whole[..], garbage].concat()).unwrap();
+        match what {
+            "missing" => fs::remove_file(book.index()).unwrap(),
+            "damaged" => fs::write(book.index(), vec![0x5a; 4096]).unwrap(),
+            change => sql(&book, change),
+        }
+        assert_damaged(&book, ENTRIES + 2, what);
+    }
+    // An older copy of the index: the lines after it were acknowledged, the first of them or a later one is damaged.
+    let book = Book::new();
+    let old = fs::read(book.index()).unwrap();
+    let mut ledger = book.open().unwrap();
+    for _ in 0..3 {
+        ledger.append(Entry { height: Height::new(300), ..entries()[5].clone() }).unwrap();
+    }
+    drop(ledger);
+    let whole = fs::read(book.file()).unwrap();
+    let lines = book.lines();
+    for line in 22..=24 {
+        let mut bytes = whole.clone();
+        bytes[lines[..line - 1].iter().map(|line| line.len() + 1).sum::<usize>() + 20] ^= 1;
+        fs::write(book.file(), bytes).unwrap();
+        fs::write(book.index(), &old).unwrap();
+        assert_damaged(&book, line as u64, "older");
+    }
+    // Its end, too, is only cut when asked for.
+    fs::write(book.file(), &whole[..whole.len() - 9]).unwrap();
+    fs::write(book.index(), &old).unwrap();
+    for _ in 0..2 {
+        let mut ledger = book.open().unwrap();
+        assert!(!ledger.torn().unwrap().unacknowledged);
+        let refused = ledger.append(entries()[5].clone()).unwrap_err();
+        assert!(matches!(refused, LedgerError::Torn { line: 24, .. }), "{refused}");
+    }
+}
+
+#[test]
+fn what_was_acknowledged_while_the_index_could_not_be_written_is_never_cut() {
+    let book = Book::new();
+    let sql = |change: &str| {
+        rusqlite::Connection::open(book.index()).unwrap().execute_batch(change).unwrap();
+    };
+    let mark = book.folder.path().join("book.jsonl.index.behind");
+    let mut ledger = book.open().unwrap();
+    sql("CREATE TRIGGER full BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'full'); END");
+    let next = Entry { height: Height::new(300), ..entries()[5].clone() };
+    assert_eq!(ledger.append(next.clone()).unwrap().counter, ENTRIES + 1);
+    assert!(matches!(ledger.index_state(), IndexState::Damaged { .. }));
+    assert!(mark.exists());
+    drop(ledger);
+    sql("DROP TRIGGER full");
+    let (whole, index) = (fs::read(book.file()).unwrap(), fs::read(book.index()).unwrap());
+
+    let mut damaged = whole.clone();
+    damaged[whole.len() - 100] ^= 1;
+    fs::write(book.file(), damaged).unwrap();
+    assert_damaged(&book, ENTRIES + 2, "acknowledged without the index");
+    fs::write(book.file(), &whole[..whole.len() - 9]).unwrap();
+    for _ in 0..2 {
+        let mut ledger = book.open().unwrap();
+        let refused = ledger.append(next.clone()).unwrap_err();
+        assert!(matches!(refused, LedgerError::Torn { line: 22, .. }), "{refused}");
+    }
+    fs::write(book.file(), &whole).unwrap();
+    assert_eq!(fs::read(book.index()).unwrap(), index);
+    assert_eq!(book.open().unwrap().index_state(), &IndexState::Behind { entries: 1 });
+    assert!(!mark.exists(), "the index has all entries again");
+    fs::write(book.file(), [&whole[..], b"garbage\n"].concat()).unwrap();
+    assert_eq!(Ledger::repair(&book.file()).unwrap().1.map(|cut| cut.line), Some(23));
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_to_a_file_that_has_lost_its_name() {
+    let next = Entry { height: Height::new(300), ..entries()[5].clone() };
+    for way in ["moved", "removed", "replaced"] {
+        let (book, other) = (Book::new(), Book::new());
+        let before = fs::read(book.file()).unwrap();
+        let index = fs::read(book.index()).unwrap();
+        let aside = book.folder.path().join("aside");
+        fs::hard_link(book.file(), &aside).unwrap();
+        let mut ledger = book.open().unwrap();
+        match way {
+            "moved" => fs::rename(book.file(), book.folder.path().join("elsewhere")).unwrap(),
+            "removed" => fs::remove_file(book.file()).unwrap(),
+            _ => fs::rename(other.file(), book.file()).unwrap(),
+        }
+        let refused = ledger.append_all([next.clone(), next.clone()]).unwrap_err();
+        assert!(refused.made.is_empty(), "{way}");
+        assert!(matches!(refused.error, LedgerError::Moved { .. }), "{way}: {refused}");
+        let refused = ledger.append(next.clone()).unwrap_err();
+        assert!(matches!(refused, LedgerError::Failed { .. }), "{way}: {refused}");
+        drop(ledger);
+        assert_eq!((fs::read(&aside).unwrap(), fs::read(book.index()).unwrap()), (before, index), "{way}");
+    }
+    // Neither is a torn line of it cut.
+    let book = Book::new();
+    let torn = [&fs::read(book.file()).unwrap()[..], b"{"].concat();
+    fs::write(book.file(), &torn).unwrap();
+    let aside = book.folder.path().join("aside");
+    let mut ledger = book.open().unwrap();
+    fs::rename(book.file(), &aside).unwrap();
+    assert!(matches!(ledger.append(next), Err(LedgerError::Moved { .. })));
+    assert_eq!(fs::read(aside).unwrap(), torn);
+}
+
+#[cfg(unix)]
+#[test]
+fn who_waited_for_a_file_that_was_replaced_meanwhile_does_not_get_it() {
+    let (book, other) = (Book::new(), Book::new());
+    let ledger = book.open().unwrap();
+    let file = book.file();
+    let waiting = std::thread::spawn(move || Ledger::open(&file).map(drop));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    fs::rename(other.file(), book.file()).unwrap();
+    drop(ledger);
+    let refused = waiting.join().unwrap().unwrap_err();
+    assert!(matches!(refused, LedgerError::Moved { .. }), "{refused}");
+}
+
+#[test]
+fn a_book_that_was_begun_and_not_finished_is_said_so_and_begun_again_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("book.jsonl");
+    fs::write(&file, b"").unwrap();
+    for refused in [Ledger::open(&file).map(drop), audit(&file, None).map(drop)] {
+        assert!(matches!(refused, Err(LedgerError::Unfinished { .. })), "{refused:?}");
+    }
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let makers =
+            [(); 4].map(|()| scope.spawn(|| Ledger::create(&file, Network::Regtest).map(|made| made.head())));
+        makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+    });
+    let heads: Vec<_> = made.iter().filter_map(|made| made.as_ref().ok()).collect();
+    assert_eq!(heads, [&Ledger::open(&file).unwrap().head()]);
+    for refused in made.iter().filter_map(|made| made.as_ref().err()) {
+        assert!(matches!(refused, LedgerError::Exists { .. }), "{refused}");
+    }
+}
+
+#[test]
+fn nothing_that_is_there_is_taken_for_an_unfinished_book_or_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("text"), b"x").unwrap();
+    fs::create_dir(at("folder")).unwrap();
+    // It was a book once: its index says so.
+    let book = Book::new();
+    fs::write(book.file(), b"").unwrap();
+    let refused = book.open().unwrap_err();
+    assert!(matches!(refused, LedgerError::NoBook { .. }), "{refused}");
+    let mut there = vec![at("text"), at("folder"), book.file()];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(at("nowhere"), at("link")).unwrap();
+        there.push(at("link"));
+    }
+    for file in there {
+        let refused = Ledger::create(&file, Network::Regtest).unwrap_err();
+        assert!(matches!(refused, LedgerError::Exists { .. }), "{}: {refused}", file.display());
+    }
+    assert_eq!((fs::read(at("text")).unwrap(), fs::read(book.file()).unwrap()), (b"x".to_vec(), Vec::new()));
+    assert!(!at("nowhere").exists());
+}
+
+#[test]
+fn two_books_begin_with_different_hashes_and_each_keeps_its_id() {
+    let ledgers = [Book::new(), Book::new()];
+    let ids = ledgers.each_ref().map(|book| book.open().unwrap().id());
+    assert_ne!(ids[0], ids[1]);
+    for (book, id) in ledgers.iter().zip(ids) {
+        assert_eq!(audit(&book.file(), None).unwrap().id, id);
+        let first = &book.lines()[0];
+        let start =
+            format!(r#"{{"format":"tapstake-book","version":1,"network":"regtest","id":"{id}","hash":""#);
+        assert!(first.starts_with(&start) && id.to_string().len() == 32, "{first}");
+    }
+    assert_ne!(ledgers[0].lines()[0][start_of_hash()..], ledgers[1].lines()[0][start_of_hash()..]);
+}
+
+const fn start_of_hash() -> usize {
+    r#"{"format":"tapstake-book","version":1,"network":"regtest","id":"00000000000000000000000000000000","hash":""#.len()
+}
+
+#[test]
+fn what_a_stopped_making_of_an_index_leaves_is_cleared_by_the_next_opening() {
+    let book = Book::new();
+    let whole = fs::read(book.file()).unwrap();
+    let draft = book.folder.path().join("book.jsonl.index.new");
+    let names = || fs::read_dir(book.folder.path()).unwrap().count();
+    // By an opening that does not keep its index, for the last line is torn.
+    let index = fs::read(book.index()).unwrap();
+    fs::write(book.file(), &whole[..whole.len() - 9]).unwrap();
+    fs::remove_file(book.index()).unwrap();
+    let ledger = book.open().unwrap();
+    assert!(draft.exists());
+    drop(ledger);
+    assert_eq!(names(), 1, "the journal alone");
+    // By one that was killed; then the index came back.
+    fs::write(book.file(), whole).unwrap();
+    fs::write(book.index(), index).unwrap();
+    for end in ["", "-journal"] {
+        fs::write(format!("{}{end}", draft.display()), b"left").unwrap();
+    }
+    audit(&book.file(), None).unwrap();
+    assert_eq!(names(), 4, "an audit writes nothing");
+    assert_eq!(book.open().unwrap().index_state(), &IndexState::Current);
+    assert_eq!(names(), 2);
+}
+
+#[test]
+fn what_was_made_before_an_entry_that_is_refused_is_said() {
+    let book = Book::new();
+    let mut ledger = book.open().unwrap();
+    let next = Entry { height: Height::new(300), ..entries()[5].clone() };
+    let late = Entry { height: Height::new(1), ..next.clone() };
+    let stopped = ledger.append_all([next.clone(), next.clone(), late.clone(), next]).unwrap_err();
+    assert!(
+        matches!(&stopped.error, LedgerError::Refused(error) if matches!(**error, BookError::Late { .. }))
+    );
+    assert_eq!(stopped.made.iter().map(|made| made.counter).collect::<Vec<_>>(), [21, 22]);
+    assert!(ledger.append_all([late]).unwrap_err().made.is_empty());
+    drop(ledger);
+    let ledger = book.open().unwrap();
+    assert_eq!(ledger.last(2, None, Height::GENESIS).unwrap(), stopped.made);
 }
 
 /// Whether the index is as good as it was.
@@ -330,11 +641,19 @@ fn an_index_that_is_locked_or_unreadable_is_left_as_the_witness_that_it_is() {
 
 #[test]
 fn an_index_of_an_older_format_without_its_tables_or_with_another_seal_is_made_anew() {
-    for change in
-        ["PRAGMA user_version = 0", "DROP TABLE tip", "DELETE FROM tip", "UPDATE tip SET length = length - 1"]
-    {
+    for change in [
+        "PRAGMA user_version = 0",
+        "DROP TABLE tip",
+        "DELETE FROM tip",
+        "UPDATE tip SET length = length - 1",
+        "UPDATE tip SET head = x'00'",
+        "INSERT INTO tip SELECT 2, counter + 5, head, length, seal FROM tip",
+        "DROP TABLE point",
+        "ALTER TABLE point RENAME COLUMN nav TO other",
+    ] {
         let book = Book::new();
         rusqlite::Connection::open(book.index()).unwrap().execute_batch(change).unwrap();
+        assert!(matches!(audit(&book.file(), None).unwrap().index, IndexState::Damaged { .. }), "{change}");
         assert!(matches!(book.open().unwrap().index_state(), IndexState::Damaged { .. }), "{change}");
         check_index(&book);
     }
@@ -386,6 +705,12 @@ fn a_row_of_the_index_that_the_journal_does_not_make_is_refused_by_opening_and_b
         ("UPDATE point SET nav = nav + 1", "a pool's worth"),
         ("DELETE FROM point", "a pool's worth"),
         ("DELETE FROM entry WHERE counter = 7", "the row"),
+        // Values that no row can have.
+        ("UPDATE entry SET height = -1 WHERE counter = 7", "the row"),
+        ("UPDATE entry SET height = 4294967296 WHERE counter = 7", "the row"),
+        ("UPDATE point SET pool = 'no name!'", "a pool's worth"),
+        ("UPDATE point SET nav = 'much'", "a pool's worth"),
+        ("UPDATE point SET height = -1", "a pool's worth"),
         ("INSERT INTO point SELECT 20, pool, height, nav, 1, queued, reserves FROM point", "a row too many"),
     ] {
         let book = Book::new();
@@ -477,7 +802,7 @@ fn no_book_another_file_and_a_newer_book_are_told_apart() {
     let file = folder.path().join("x");
     assert!(matches!(Ledger::open(&file), Err(LedgerError::Missing { .. })));
     let header = r#"{"format":"tapstake-book","version":2,"network":"regtest","hash":"00"}"#;
-    for (content, newer) in [("", false), ("{}\n", false), ("\0\0\0\n", false), (header, false)] {
+    for (content, newer) in [("{}\n", false), ("\0\0\0\n", false), (header, false)] {
         fs::write(&file, content).unwrap();
         assert!(matches!(Ledger::open(&file), Err(LedgerError::NoBook { .. })), "{content} {newer}");
     }

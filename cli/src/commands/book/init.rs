@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use tapstake_ledger::{Head, Ledger, TornLine};
+use tapstake_ledger::{Head, Ledger, LedgerError, TornLine};
 
-use super::{BookFile, refused};
+use super::{BookFile, of_network, refused};
 use crate::error::Result;
 use crate::network::NetworkName;
 use crate::output::{Show, facts};
@@ -50,8 +50,8 @@ struct Repaired {
 impl Show for Repaired {
     fn text(&self) -> String {
         match self.cut {
-            Some(TornLine { line, bytes }) => format!("cut {bytes} bytes off line {line}, which had no end"),
-            None => "every line has its end: nothing to cut".to_owned(),
+            Some(TornLine { line, bytes, .. }) => format!("cut off {bytes} bytes, from line {line} on"),
+            None => "every line is whole: nothing to cut".to_owned(),
         }
     }
 }
@@ -64,14 +64,21 @@ pub(crate) fn run(args: &Init, session: &Session<'_>) -> Result<()> {
 }
 
 pub(crate) fn repair(args: &Repair, session: &Session<'_>) -> Result<()> {
-    let mut ledger = args.book.open(session)?;
-    if let Some(torn) = ledger.torn() {
-        let line = torn.line;
-        session
-            .out
-            .confirm(&format!("nobody was told that the entry of line {line} is made? Cut it off?"))?;
+    let path = args.book.path(session)?;
+    let cut_from = match Ledger::open(&path) {
+        Ok(ledger) => {
+            of_network(&ledger, session)?;
+            ledger.torn().map(|torn| torn.line)
+        }
+        Err(LedgerError::Damaged { line, mendable: true, .. }) => Some(line),
+        Err(error) => return Err(refused(error)),
+    };
+    if let Some(line) = cut_from {
+        let question =
+            format!("nobody was told that the entry of line {line} is made? Cut off all from there?");
+        session.out.confirm(&question)?;
     }
-    let cut = ledger.repair().map_err(refused)?;
+    let (ledger, cut) = Ledger::repair(&path).map_err(refused)?;
     session.out.show(&Repaired { book: ledger.file().to_owned(), entries: ledger.book().entries(), cut });
     Ok(())
 }

@@ -41,12 +41,8 @@ impl BookFile {
 
     /// Opens the book, with every line of its journal checked and every entry made anew.
     fn open(&self, session: &Session<'_>) -> Result<Ledger> {
-        let path = self.path(session)?;
-        let ledger = Ledger::open(&path).map_err(refused)?;
-        let (found, expected) = (ledger.network(), session.network());
-        if found != expected {
-            return Err(refused(LedgerError::Network { file: path, found, expected }));
-        }
+        let ledger = Ledger::open(&self.path(session)?).map_err(refused)?;
+        of_network(&ledger, session)?;
         match ledger.index_state() {
             IndexState::Missing => session.out.note("the index was not there and is made anew"),
             IndexState::Damaged { reason } => {
@@ -55,14 +51,22 @@ impl BookFile {
             _ => {}
         }
         if let Some(torn) = ledger.torn() {
-            let cut = match ledger.index_state() {
-                IndexState::Current => "it was never acknowledged, and the next entry takes its place",
-                _ => "no index tells whether it was acknowledged; see tapstake book repair",
+            let cut = match torn.unacknowledged {
+                true => "it was never acknowledged, and the next entry takes its place",
+                false => "no index tells whether it was acknowledged; see tapstake book repair",
             };
             session.out.warn(&format!("line {} has no end after {} bytes: {cut}", torn.line, torn.bytes));
         }
         Ok(ledger)
     }
+}
+
+fn of_network(ledger: &Ledger, session: &Session<'_>) -> Result<()> {
+    let (found, expected) = (ledger.network(), session.network());
+    if found == expected {
+        return Ok(());
+    }
+    Err(refused(LedgerError::Network { file: ledger.file().to_owned(), found, expected }))
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,7 +116,7 @@ pub(crate) enum Command {
     Export(export::Export),
     /// Draw net asset value and backing over height, as SVG
     Plot(plot::Plot),
-    /// Cut off a last line without end that nobody was told of
+    /// Cut off what a stopped writer left at the end and nobody was told of
     Repair(init::Repair),
 }
 
