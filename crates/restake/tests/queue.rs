@@ -150,6 +150,30 @@ fn slashes_give_the_same_books_in_any_order_one_by_one_or_together() {
 }
 
 #[test]
+fn exits_are_paid_in_the_order_of_their_requests() {
+    let mut pool = three();
+    let [ann, bob] = ["ann", "bob"].map(|name| exit_all(&mut pool, name, 1));
+    let carol = exit_all(&mut pool, "carol", 2);
+    let behind = |id, first| Err(PoolError::NotFirst { id, first });
+    assert_eq!(pool.queue().first(), Some(ann));
+    assert_eq!(pool.finalise_exit(bob, at(101)), behind(bob, ann));
+    assert_eq!(pool.finalise_exit(carol, at(102)), behind(carol, ann));
+    // Who is not mature is told so first, whoever waits before.
+    assert!(matches!(pool.finalise_exit(carol, at(101)), Err(PoolError::Unbonding { .. })));
+    // There is cash for one of them: nobody slips past the others while it lasts, nor escapes what comes meanwhile.
+    pool.finalise_exit(ann, at(101)).unwrap();
+    assert_eq!(pool.finalise_exit(carol, at(102)), behind(carol, bob));
+    pool.slash(&[(outpoint(0), sat(500))]).unwrap();
+    pool.end_stake(outpoint(1), sat(1_000)).unwrap();
+    assert_eq!(pool.finalise_exit(bob, at(102)).unwrap().paid, sat(750));
+    let poor = Err(PoolError::NotEnoughCash { due: sat(750), cash: sat(250) });
+    assert_eq!(pool.finalise_exit(carol, at(102)), poor);
+    pool.end_stake(outpoint(0), sat(500)).unwrap();
+    assert_eq!(pool.finalise_exit(carol, at(102)).unwrap().paid, sat(750));
+    assert_eq!(pool.queue().first(), None);
+}
+
+#[test]
 fn nothing_is_paid_that_is_not_there() {
     let mut pool = pool_of("ann", 1_000);
     let id = exit_all(&mut pool, "ann", 1);
