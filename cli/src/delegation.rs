@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use bitcoin::{OutPoint, XOnlyPublicKey};
 use serde::Serialize;
-use tapstake_params::Height;
+use tapstake_params::{Height, Quorum};
 use tapstake_tracker::{KeptParams, StakeRecord, Store};
 use tapstake_tx::delegation::{
     CheckedDelegation, Delegation, DelegationPackage, MAGIC, MAX_PACKAGE_JSON_BYTES, State, Verified,
@@ -96,9 +96,22 @@ pub(crate) fn verified(session: &Session<'_>, package: &DelegationPackage) -> Re
     for member in &signers.signed_by {
         message.push_str(&format!("; signed: {member}"));
     }
-    Err(Error::rule("quorum", message).next(
-        "each member runs tapstake covenant sign FILE; tapstake delegation check COPIES… --out FILE combines them",
-    ))
+    let next = match (signers.two_rounds, signers.missing) {
+        (false, _) => {
+            "each member runs tapstake covenant sign FILE; tapstake delegation check COPIES… --out FILE combines them"
+        }
+        (true, 0) => {
+            "the new committee has its quorum: now comes the second round. Each member of the old stake's committee, those \
+             who signed before included, runs tapstake covenant sign FILE on this file, which has that quorum in it; \
+             tapstake delegation check COPIES… --out FILE combines them"
+        }
+        (true, _) => {
+            "the committee changes, so the file goes round twice: first each member of the new committee runs tapstake \
+             covenant sign FILE, and tapstake delegation check COPIES… --out FILE combines them; then, with that quorum in \
+             the file, the members of the old stake's committee do, those who signed before included"
+        }
+    };
+    Err(Error::rule("quorum", message).next(next))
 }
 
 /// Who of the committees has signed, and who may still.
@@ -114,6 +127,9 @@ pub(crate) struct Signers {
     pub(crate) previous_needed: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) previous_missing: Option<usize>,
+    /// Whether members let the old stake go only once the new one has its quorum.
+    #[serde(skip)]
+    two_rounds: bool,
 }
 
 impl Signers {
@@ -121,7 +137,8 @@ impl Signers {
         let covenant = delegation.stake().terms().parties.covenant();
         let signed_by: Vec<_> = delegation.signed_by().copied().collect();
         let others = covenant.keys().iter().filter(|key| !signed_by.contains(key));
-        let previous = delegation.previous().map(|previous| previous.terms().parties.covenant().threshold());
+        let old = delegation.previous().map(|previous| previous.terms().parties.covenant());
+        let previous = old.map(Quorum::threshold);
         Signers {
             not_signed_by: others.copied().collect(),
             signed_by,
@@ -130,6 +147,9 @@ impl Signers {
             previous_signed_by: previous.map(|_| delegation.previous_signed_by().copied().collect()),
             previous_needed: previous,
             previous_missing: previous.map(|_| delegation.missing_previous()),
+            // As members judge it: where the same keys sign and no more of them must, one round does both.
+            two_rounds: old
+                .is_some_and(|old| old.keys() != covenant.keys() || covenant.threshold() > old.threshold()),
         }
     }
 }

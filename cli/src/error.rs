@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::file;
 use crate::rules::{self, next};
+use crate::spending::told;
 
 /// The most characters of a message: one that lists a committee of the greatest size is shorter.
 const MAX_MESSAGE: usize = 8_000;
@@ -77,6 +78,11 @@ impl ErrorJson {
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
+
+    /// What to do next.
+    pub(crate) fn next(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
 }
 
 impl Error {
@@ -135,6 +141,11 @@ impl Error {
         for json in self.cause.chain().filter_map(|source| source.downcast_ref::<serde_json::Error>()) {
             let text = json.to_string();
             said = said.replace(&text, &file::clipped(&text));
+        }
+        // Rates are typed in sat/vB, and read so.
+        for (text, told) in self.cause.chain().filter_map(|source| Some((source.to_string(), told(source)?)))
+        {
+            said = said.replace(&text, &told);
         }
         if let Some(context) = &self.context {
             said = format!("{context}: {said}");

@@ -9,6 +9,7 @@ use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::params::ParamsSource;
+use crate::rules::next;
 
 /// One run of the program.
 pub(crate) struct Session<'o> {
@@ -33,17 +34,18 @@ impl<'o> Session<'o> {
 
     /// Adds to an error that other parameters may mend which ones were in use.
     pub(crate) fn advise(&self, error: Error) -> Error {
-        if error.rule_name() != Some("staking-output") || error.has_own_next() {
-            return error;
-        }
+        let step = match error.rule_name() {
+            _ if error.has_own_next() => return error,
+            Some("staking-output") => "give the --params that the stake was made under",
+            Some(rule @ "params-version") => next::step(rule).unwrap_or_default(),
+            _ => return error,
+        };
         let default = ParamsSource::default_for(self.network());
         let (used, how) = match &self.settings.params {
             Some(params) => (params, "that is set"),
             None => (&default, "the default"),
         };
-        let next =
-            format!("the parameters are `{used}`, {how}: give the --params that the stake was made under");
-        error.next(next)
+        error.next(format!("the parameters are `{used}`, {how}: {step}"))
     }
 
     /// The Bitcoin network: as set, else that of the parameters, else regtest.

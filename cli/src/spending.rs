@@ -1,9 +1,10 @@
 //! What every command that spends has in common: fee rate, staker's signature, dry run, PSBT.
 
-use bitcoin::{Amount, FeeRate};
+use bitcoin::{Amount, FeeRate, Weight};
 use clap::Args;
 use tapstake_chain::ChainSource;
-use tapstake_tx::check_fee_rate;
+use tapstake_signer::covenant::Refusal;
+use tapstake_tx::{BelowMinimum, MIN_FEE_RATE, SlashingError, check_fee_rate};
 use tapstake_wallet::{Wallet, WalletError};
 
 use crate::error::{Context, Error, Result};
@@ -44,8 +45,41 @@ impl FeeArgs {
 
 /// A fee rate for a person to read.
 pub(crate) fn show_rate(rate: FeeRate) -> String {
-    let millis = rate.to_sat_per_kwu() * 4;
+    let millis = rate.to_sat_per_kwu().saturating_mul(4);
     format!("{}.{:03} sat/vB", millis / 1000, millis % 1000)
+}
+
+/// The greatest fee rate that a Bitcoin Core node sends on unasked (its `maxfeerate`), in sat/vB.
+const MAX_SENT: FeeRate = FeeRate::from_sat_per_vb_u32(10_000);
+
+/// What an error says whose own text counts by 1000 virtual bytes or weight units, in sat/vB.
+pub(crate) fn told(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(SlashingError::FeeRate { fee, weight }) = error.downcast_ref() {
+        let rate = *fee / Weight::from_wu((*weight).max(1));
+        return Some(format!(
+            "slashing transaction: fee {} sat for {weight} weight units is {}, outside {}..={}",
+            fee.to_sat(),
+            show_rate(rate),
+            show_rate(MIN_FEE_RATE),
+            show_rate(MAX_SENT)
+        ));
+    }
+    if let Some(Refusal::StakingFee { fee, rate, min, max }) = error.downcast_ref() {
+        return Some(format!(
+            "fee of {} sat for the staking transaction is {}, outside the policy's {}..={}",
+            fee.to_sat(),
+            show_rate(*rate),
+            show_rate(*min),
+            show_rate(*max)
+        ));
+    }
+    None
+}
+
+/// What a transaction pays below the mempool's minimum.
+pub(crate) fn below_minimum(BelowMinimum { paid, minimum }: &BelowMinimum) -> String {
+    let (rate, minimum) = (show_rate(paid.rate()), show_rate(*minimum));
+    format!("the {} pays {rate}, the mempool takes {minimum} and more at present", paid.tx)
 }
 
 /// Reads a decimal number of sat per virtual byte, with at most three decimals.
@@ -136,6 +170,25 @@ mod tests {
         for wrong in ["", "-1", "1.2345", "1,5", "1e3", "."] {
             assert!(fee_rate_arg(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn errors_tell_fee_rates_in_sat_per_vbyte() {
+        let fee = Amount::from_sat(5);
+        let slashing = SlashingError::FeeRate { fee, weight: 816 };
+        let tx = tapstake_tx::delegation::SignedTx::Slashing;
+        let inner = tapstake_tx::delegation::DelegationError::Slashing { tx, source: slashing.clone() };
+        for error in [Error::from(slashing), Error::from(inner)] {
+            let message = error.message();
+            let told =
+                "fee 5 sat for 816 weight units is 0.024 sat/vB, outside 0.100 sat/vB..=10000.000 sat/vB";
+            assert!(message.contains(told) && !message.contains("kvB"), "{message}");
+            assert_eq!(error.rule_name(), Some("slashing-fee-rate"));
+        }
+        let [rate, min, max] = [24, 25, 250_000].map(FeeRate::from_sat_per_kwu);
+        let message = Error::from(Refusal::StakingFee { fee, rate, min, max }).message();
+        let told = "is 0.096 sat/vB, outside the policy's 0.100 sat/vB..=1000.000 sat/vB";
+        assert!(message.contains(told) && !message.contains("kwu"), "{message}");
     }
 
     #[test]

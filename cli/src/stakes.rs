@@ -37,9 +37,10 @@ pub(crate) struct Failed {
 }
 
 impl Failed {
-    /// A line that says it.
+    /// A line that says it, and what to do next.
     pub(crate) fn line(&self) -> String {
-        format!("{}: {}", self.stake, self.error.message())
+        let next = self.error.next().map(|next| format!("; {next}")).unwrap_or_default();
+        format!("{}: {}{next}", self.stake, self.error.message())
     }
 }
 
@@ -56,6 +57,7 @@ pub(crate) fn each<T>(
             Ok(one) => done.push(one),
             Err(error) if error.rule_name() == Some("unreachable") => return Err(error),
             Err(error) => {
+                let error = session.advise(error);
                 session.out.warn(&format!("stake {stake}: {}", error.message()));
                 failed.push(Failed { stake, error: error.to_json() });
                 first = first.or(Some(error));

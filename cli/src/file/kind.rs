@@ -89,6 +89,30 @@ impl Kind {
         magic.map(|(_, kind)| *kind).or_else(|| Self::of_json(bytes)).or_else(|| Self::of_words(bytes))
     }
 
+    /// The command that takes such a file, where one does.
+    pub(crate) const fn taken_by(self) -> Option<&'static str> {
+        Some(match self {
+            Kind::Block => "tapstake scan --block FILE takes it",
+            Kind::Config => "every command takes it by --config FILE",
+            Kind::Delegation => {
+                "tapstake delegation check FILE takes it, and tapstake stake --broadcast FILE once a quorum has signed"
+            }
+            Kind::Evidence => "tapstake slash --delegation FILE --evidence FILE takes it",
+            Kind::Headers => "tapstake headers verify FILE takes it",
+            Kind::MemberPolicy => "it belongs in the folder of its tapstake covenant --member-dir",
+            Kind::Parameters => "every command takes it by --params FILE",
+            Kind::Possession => "tapstake pop verify FILE takes it",
+            Kind::Proof => "tapstake verify FILE takes it",
+            Kind::Psbt => "put it, signed, into the folder that it was exported to",
+            Kind::ServicePolicy => "tapstake verify takes it by --service-policy FILE",
+            Kind::Sheet => "tapstake stakes restore FILE takes it",
+            Kind::Transaction => "tapstake tx inspect FILE takes it",
+            Kind::Vote => "tapstake equivocation FILE FILE takes two of them",
+            Kind::Words => "tapstake wallet create takes it by --mnemonic-file FILE",
+            Kind::Commitment | Kind::Database | Kind::KeyFile | Kind::Seed => return None,
+        })
+    }
+
     fn of_json(bytes: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct What {

@@ -81,6 +81,7 @@ fn a_proof_with_its_delegation_shows_that_the_stake_can_be_slashed() {
     let report = json(&line);
     let fields = [
         "value",
+        "cost",
         "known_providers",
         "signed_by",
         "account",
@@ -91,10 +92,18 @@ fn a_proof_with_its_delegation_shows_that_the_stake_can_be_slashed() {
         "unbonding_slashing_txid",
     ];
     assert_fields(&report["slashable"], &fields);
+    // A tenth of what an unbonding leaves is slashed; the unbonding's fee and the slashing's are the staker's loss too.
     assert_eq!(report["slashable"]["value"], 4_900);
+    assert_eq!(report["slashable"]["cost"], 6_900);
+    let told = stdout(&run(&line));
+    let slashable = "4900 sat at least are slashed; it costs the staker 6900 sat at most, fees included";
+    assert!(told.contains(slashable), "{told}");
     assert_eq!(report["slashable"]["known_providers"], json!([PROVIDER]));
     assert_eq!(report["slashable"]["signed_by"].as_array().unwrap().len(), 3);
-    assert_eq!(report["slashable"]["account"], format!("0x{}", "ab".repeat(20)));
+    // With its kind, as every command prints it.
+    let account = format!("hex:{}", "ab".repeat(20));
+    assert_eq!(report["slashable"]["account"], account);
+    assert!(told.lines().any(|line| line.starts_with("account") && line.ends_with(&account)), "{told}");
     assert!(
         report["verdict"].as_str().unwrap().starts_with("slashable for 4900 sat, included at height 2, ")
     );

@@ -66,6 +66,35 @@ fn a_file_of_another_kind_is_named() {
 }
 
 #[test]
+fn what_is_no_folder_of_signed_psbts_is_named_with_the_command_that_takes_it() {
+    let slashing = "--spends staking --staking-time 144 --slashing-script 6a07626162796c6f6e --slashing-rate 0.1 --fee 2000";
+    let built = json(&format!("tx slashing {} {slashing}", crate::tx::stake(100_000)));
+    let psbt = built["psbt"].as_str().unwrap().to_owned();
+    let psbt = TempFile::new(psbt.as_bytes());
+    let (delegation, evidence) = (TempFile::new(b"tsdl\x01"), TempFile::new(br#"{"evidence": {}}"#));
+    let junk = TempFile::new(b"junk");
+    let files = [
+        (delegation.path(), "a delegation file", "tapstake stake --broadcast FILE"),
+        ("fixtures/cli/proof.json", "a proof of a stake", "tapstake verify FILE"),
+        (evidence.path(), "evidence", "tapstake slash --delegation FILE --evidence FILE"),
+        (psbt.path(), "a PSBT", "put it, signed, into the folder"),
+        ("fixtures/params/global-params.json", "parameters", "--params FILE"),
+        (junk.path(), "a file", "give the folder"),
+    ];
+    for (path, kind, next) in files {
+        for command in ["stake", "expand"] {
+            let refused = error(&format!("{command} --finish {path}"), 1);
+            assert_eq!(refused["rule"], "file", "{refused}");
+            let message = format!("{path} is {kind}, not a folder of signed PSBTs");
+            assert_eq!(refused["message"], message.as_str());
+            let said = refused["next"].as_str().unwrap();
+            assert!(said.contains(next) && said.contains(&format!("tapstake {command} --export")), "{said}");
+        }
+    }
+    assert_eq!(error("stake --finish there-is-no-such-folder", 1)["rule"], "file");
+}
+
+#[test]
 fn no_message_repeats_a_wallets_words() {
     let words = TempFile::new("zoo ".repeat(12).as_bytes());
     for (reader, _) in readers() {

@@ -117,6 +117,11 @@ impl PendingExpansion {
         &self.expansion
     }
 
+    /// The transaction, its funding input to be signed elsewhere.
+    pub const fn psbt(&self) -> &Psbt {
+        &self.psbt
+    }
+
     /// The transaction with the funding input signed by the wallet; the old stake's input is the committee's.
     ///
     /// # Errors

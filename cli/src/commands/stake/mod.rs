@@ -24,6 +24,7 @@ mod report;
 mod send;
 
 pub(crate) use draft::{check_presigned, exit_destination, pre_sign, rehearse};
+pub(crate) use elsewhere::{Elsewhere, Signed, ToProve, ToSign, check_folder};
 pub(crate) use report::Staked;
 pub(crate) use send::{Checks, Sending, broadcast_file, check_in_force};
 
@@ -111,6 +112,9 @@ pub(crate) fn run(args: &StakeArgs, session: &Session<'_>) -> Result<()> {
     if let Some(path) = args.draft.iter().chain(&args.export).find(|path| path.is_file()) {
         let message = format!("{} is there already", path.display());
         return Err(Error::rule("file", message).next("give another name, or move it away"));
+    }
+    if let Some(folder) = &args.finish {
+        check_folder(folder, "stake")?;
     }
     if session.network() == Network::Bitcoin && args.draft.is_none() && args.export.is_none() {
         // Refused whatever the height: nobody need read a chain for that.

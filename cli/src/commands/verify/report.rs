@@ -4,6 +4,7 @@ use bitcoin::{BlockHash, OutPoint, Txid, XOnlyPublicKey};
 use serde::Serialize;
 use tapstake_crypto::pop::PossessionForm;
 use tapstake_params::{Height, Timelock, Window};
+use tapstake_restake::AdmittedStake;
 use tapstake_verifier::{Registration, Status, VerifiedStake};
 
 use super::Verdict;
@@ -61,8 +62,11 @@ pub(super) struct Report {
 /// What shows that a stake can be slashed, and for whom.
 #[derive(Debug, Serialize)]
 struct Slashable {
-    /// What a slashing takes at least, in sat.
+    /// What is slashed at least, in sat: fees are not in it.
     value: u64,
+    /// What a slashing costs the staker at most, in sat: the slashed part and every fee, be it slashed before or after its
+    /// unbonding. It is what the books count.
+    cost: u64,
     known_providers: Vec<XOnlyPublicKey>,
     signed_by: Vec<XOnlyPublicKey>,
     account: String,
@@ -79,9 +83,10 @@ impl Slashable {
         let (delegation, possession) = (stake.delegation(), stake.possession());
         Slashable {
             value: stake.slashable().to_sat(),
+            cost: AdmittedStake::from(stake).slashable().to_sat(),
             known_providers: stake.known_providers().to_vec(),
             signed_by: delegation.signed_by().copied().collect(),
-            account: stake.account().as_text().to_owned(),
+            account: stake.account().to_string(),
             possession: possession.form(),
             service: possession.context.as_ref().map(|context| context.service().to_owned()),
             unbonding_txid: delegation.unbonding().tx().compute_txid(),
@@ -104,7 +109,8 @@ impl Slashable {
 
 impl std::fmt::Display for Slashable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "for {} sat, signed by {} covenant members", self.value, self.signed_by.len())
+        let (value, cost) = (self.value, self.cost);
+        write!(f, "{value} sat at least are slashed; it costs the staker {cost} sat at most, fees included")
     }
 }
 
@@ -184,6 +190,7 @@ impl Show for Report {
             ("active until", format!("height {}", self.expires_at)),
         ]);
         if let Some(slashable) = &self.slashable {
+            lines.push(("signed by", format!("{} covenant members", slashable.signed_by.len())));
             lines.extend(slashable.known_providers.iter().map(|key| ("known provider", key.to_string())));
             lines.push(("account", slashable.account.clone()));
             lines.push(("possession", slashable.possession_text()));
