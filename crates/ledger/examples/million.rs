@@ -29,7 +29,8 @@ fn main() {
     let mut at = 0;
     while at < entries {
         let upto = entries.min(at + BATCH);
-        ledger.append_all((at..upto).map(|number| history.entry(number))).unwrap();
+        let made = ledger.append_all((at..upto).map(|number| history.entry(number)));
+        made.map_err(|stopped| stopped.error).unwrap();
         at = upto;
     }
     drop(ledger);
@@ -75,9 +76,12 @@ impl History {
     }
 
     fn entry(&self, number: u64) -> Entry {
-        let (before, height) = (103, Height::new(u32::try_from(100 + number / 50).unwrap()));
-        let event = if number < before { self.opening(number) } else { self.later(number - before) };
-        Entry { height, event }
+        let Some(later) = number.checked_sub(103) else {
+            return Entry { height: Height::new(100), event: self.opening(number) };
+        };
+        // A stake begins to count at a height, and earns from the next one on.
+        let height = 100 + later / 10 * 2 + u64::from(later % 10 > 2);
+        Entry { height: Height::new(u32::try_from(height).unwrap()), event: self.later(later) }
     }
 
     fn opening(&self, number: u64) -> Event {
