@@ -23,6 +23,12 @@ pub(crate) struct PossessionArgs {
     service: Option<String>,
 }
 
+/// Why no proof is made.
+pub(crate) fn no_account() -> Error {
+    Error::usage("no account that the stake is for")
+        .next("give --account with the staker's account at the service: a bech32 address, 0x…, or text:NAME")
+}
+
 impl PossessionArgs {
     /// The account, if one is given.
     pub(crate) const fn account(&self) -> Option<&Account> {

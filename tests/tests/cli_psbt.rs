@@ -222,6 +222,11 @@ fn a_stake_of_a_watching_wallet_moves_into_a_larger_one_with_a_signer_elsewhere(
         (text(&expanded, "status").as_str(), &expanded["exit_rehearsed"]),
         ("broadcast", &true.into())
     );
+    let early = user.run(&["expand", &text(&expanded, "outpoint"), "--draft", folder_arg]);
+    assert_eq!(early.refused(1)["rule"], "file", "the name is taken");
+    let early = user.run(&["expand", &text(&expanded, "outpoint"), "--export", folder_arg]).refused(1);
+    assert_eq!(early["rule"], "spent", "{early}");
+    assert!(text(&early, "next").contains("wait until it is in a block"), "{early}");
     devnet.mine(1).unwrap();
     assert_eq!(states(&user), ["expanded", "confirmed"]);
 }

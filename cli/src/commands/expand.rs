@@ -19,7 +19,7 @@ use crate::delegation::{self, StakeArg};
 use crate::error::{Context, Error, Result};
 use crate::input::timelock;
 use crate::live::{Source, SourceArgs, WalletArgs, guard_mainnet};
-use crate::possession::PossessionArgs;
+use crate::possession::{PossessionArgs, no_account};
 use crate::session::Session;
 use crate::spending::{FeeArgs, amount_arg, not_funded};
 use crate::stakes::{open_store, record_of, staker_key_in, staker_keypair};
@@ -109,12 +109,7 @@ pub(crate) fn run(args: &ExpandArgs, session: &Session<'_>) -> Result<()> {
     let mut wallet = args.wallet.open(session)?;
     source.sync(session, &mut wallet, Scan::Auto)?;
     let seen = observe(source.chain(), &session.secp, &record)?;
-    match seen.state {
-        StakeState::Confirmed { active_until, .. } if seen.tip.height < active_until => {}
-        state => {
-            return Err(Error::rule("spent", format!("only an active stake expands: this one is {state}")));
-        }
-    }
+    check_active(&seen.state, seen.tip.height)?;
     if args.draft.is_none() && args.export.is_none() && LocalCommittee::of(session, params).is_none() {
         return Err(Error::rule("covenant", "both committees must sign before coins move").next(
             "write a delegation file with --draft FILE, have the members sign it, then --broadcast FILE",
@@ -129,6 +124,26 @@ pub(crate) fn run(args: &ExpandArgs, session: &Session<'_>) -> Result<()> {
         (Some(elsewhere), Some(signed)) => job.finish(&mut wallet, elsewhere, signed),
         _ => job.start(&mut wallet),
     }
+}
+
+/// Refuses a stake that is not active at `tip`, and says what to do in its state.
+fn check_active(state: &StakeState, tip: Height) -> Result<()> {
+    let refused = Error::rule("spent", format!("only an active stake expands: this one is {state}"));
+    Err(match state {
+        StakeState::Confirmed { active_until, .. } if tip < *active_until => return Ok(()),
+        StakeState::InMempool => refused.next("wait until it is in a block; tapstake bump helps it on"),
+        StakeState::Prepared => refused.next(
+            "send it first: tapstake stakes resume does, once a quorum has signed; tapstake stakes forget gives it up",
+        ),
+        StakeState::Confirmed { .. } => refused.next(
+            "its active time is over: tapstake withdraw gets the coins back once the timelock ends, and tapstake stake \
+             locks them again",
+        ),
+        StakeState::Expired { .. } | StakeState::Unbonded { .. } | StakeState::RefundWithdrawable { .. } => {
+            refused.next("tapstake withdraw gets the coins back at once, and tapstake stake locks them again")
+        }
+        _ => refused,
+    })
 }
 
 /// One expansion in the making.
@@ -222,7 +237,7 @@ impl Job<'_> {
                 ));
                 Ok(ToProve::Made(Box::new(proof.clone())))
             }
-            (None, None) => Err(Error::usage("no account that the stake is for").next("give --account")),
+            (None, None) => Err(no_account()),
         }
     }
 

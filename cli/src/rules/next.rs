@@ -321,10 +321,18 @@ const STEPS: &[(&[&str], &str)] = &[
             "admitted-before",
             "exists",
             "minted-before",
+            "spends-stake",
+            "spent-stake",
+            "not-an-expansion",
+            "not-first",
         ],
         "tapstake book show says what stands in the book",
     ),
-    (&["late-entry", "expiry-due", "not-expired"], "give another --height: entries follow one another"),
+    (
+        &["late-entry", "expiry-due", "not-expired", "reward-after-stake", "still-locked"],
+        "give another --height: entries follow one another",
+    ),
+    (&["no-receiver"], "name the holder who gets the shares for what the new stake is worth more"),
     (
         &[
             "repeated-provider",
@@ -341,7 +349,6 @@ const STEPS: &[(&[&str], &str)] = &[
             "above-stake",
             "leaves-nothing",
             "not-missing",
-            "still-slashable",
         ],
         "nothing was recorded: give what the book's rules allow, docs/restaking.md has them",
     ),

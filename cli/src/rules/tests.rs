@@ -90,7 +90,7 @@ fn rules() -> BTreeSet<String> {
         "crates/verifier/src/rule.rs",
     ] {
         let text = naming_functions(&std::fs::read_to_string(root.join(path)).expect("a source"));
-        let found = named(&text, &["=> ", "=> {\n", "Some(", "Ok("]);
+        let found = named(&text, &["=> ", "=> {\n", "Some(", "Ok(", "{ "]);
         assert!(found.len() > 3, "{path}: {found:?}");
         names.extend(found.into_iter().map(str::to_owned));
     }

@@ -17,6 +17,7 @@ use super::{Run, Staked, Value};
 use crate::committee::LocalCommittee;
 use crate::error::{Context, Error, Result};
 use crate::input::{keys, timelock};
+use crate::possession::no_account;
 use crate::session::Session;
 use crate::spending::{aux, below_minimum, not_funded};
 use crate::stakes::open_store;
@@ -97,7 +98,7 @@ impl Run<'_> {
         if LocalCommittee::of(session, params).is_some() {
             return Account::text("local").map_err(|error| Error::rule("possession", error));
         }
-        Err(Error::usage("no account that the stake is for").next("give --account ACCOUNT"))
+        Err(no_account())
     }
 
     /// Refuses to spend a coin of a staking transaction that others have signed on already: replacing it would void all
