@@ -99,7 +99,7 @@ impl World {
         let refund = value - slashed - Amount::from_sat(1_000);
         let stake = JournalledStake {
             outpoint: outpoint(n),
-            spends: vec![OutPoint::new(Txid::hash(&n.to_le_bytes()), 1)],
+            spends: vec![OutPoint::new(Txid::hash(&[n.to_be_bytes(); 3].concat()), 1)],
             unbonding: OutPoint::new(Txid::hash(&[n.to_be_bytes(); 2].concat()), 0),
             value,
             slashed,

@@ -186,7 +186,7 @@ impl Book {
         let pools = self.receipts.slashed(&self.ledger, &losses)?;
         self.ledger.registry.slashed.insert(*provider, height);
         self.ledger.make(change, height);
-        self.receipts.replace(pools);
+        self.receipts.make(pools);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
+use hashbrown::HashMap;
 use tapstake_crypto::pop::Account;
 use tapstake_params::{Height, Timelock};
 
@@ -22,12 +23,12 @@ pub(crate) struct Ledger {
     pub(crate) registry: Registry,
     pub(crate) stakes: Table<Stake>,
     pub(crate) owners: Table<Owner>,
-    stake_ids: BTreeMap<OutPoint, u32>,
+    stake_ids: HashMap<OutPoint, u32>,
     owner_ids: BTreeMap<Arc<Account>, u32>,
     /// What staking transactions in these books spend.
-    spent: BTreeMap<OutPoint, u32>,
+    spent: HashMap<OutPoint, u32>,
     /// Where stakes go when they unbond.
-    unbondings: BTreeMap<OutPoint, u32>,
+    unbondings: HashMap<OutPoint, u32>,
     /// What stakes have left and still stand for, by stake and service.
     leaving: BTreeMap<(u32, u32), Leaving>,
     /// The same in the order in which it ends.
@@ -521,8 +522,15 @@ impl Ledger {
     }
 
     pub(crate) fn claim(&mut self, outpoint: &OutPoint, service: &ServiceId) -> Result<(), BookError> {
-        let sum = self.claimable(outpoint, service)?;
         let (stake, service) = (self.stake_id(outpoint)?, self.registry.service(service)?);
+        let (mut positions, mut sum) = (self.stakes[stake].positions.clone(), 0u128);
+        for position in &mut positions {
+            let accumulator = &self.registry.accumulators[position.accumulator];
+            if accumulator.service == service {
+                *position = position.settled(&accumulator.rewards)?;
+                sum = sum.checked_add(position.owed).ok_or(BookError::Overflow("a claim"))?;
+            }
+        }
         let owner = self.stakes[stake].owner;
         if sum == 0 {
             return Err(BookError::NothingOwed((*self.owners[owner].account).clone()));
@@ -530,13 +538,6 @@ impl Ledger {
         let denomination = &self.registry.services[service].terms.denomination;
         let before = self.owners[owner].paid.get(denomination).copied().unwrap_or(0);
         let after = before.checked_add(sum).ok_or(BookError::Overflow("what an owner was paid"))?;
-        let mut positions = self.stakes[stake].positions.clone();
-        for position in &mut positions {
-            let accumulator = &self.registry.accumulators[position.accumulator];
-            if accumulator.service == service {
-                *position = position.settled(&accumulator.rewards)?;
-            }
-        }
         for position in &mut positions {
             let accumulator = &mut self.registry.accumulators[position.accumulator];
             if accumulator.service == service {

@@ -213,7 +213,7 @@ impl LrtPool {
         self.shares.balance(holder)
     }
 
-    /// Every holder with shares.
+    /// Every holder with shares, in no particular order.
     pub fn holders(&self) -> impl ExactSizeIterator<Item = (&HolderId, u128)> {
         self.shares.holders()
     }

@@ -11,6 +11,7 @@ mod error;
 use alloc::collections::BTreeMap;
 
 use bitcoin::{Amount, OutPoint};
+use hashbrown::HashMap;
 use tapstake_params::{Height, Timelock};
 
 use crate::queue::{Exit, ExitId, ExitQueue};
@@ -26,6 +27,13 @@ struct Run {
     assets: u64,
     queued: u64,
     lost: u64,
+}
+
+/// Stakes as slashes leave them, and what they lose.
+#[derive(Debug)]
+pub(crate) struct SlashedStakes {
+    after: BTreeMap<OutPoint, PooledStake>,
+    loss: u64,
 }
 
 /// A pool of stakes and the series of receipts over it.
@@ -53,7 +61,7 @@ struct Run {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
     shares: Shares,
-    stakes: BTreeMap<OutPoint, PooledStake>,
+    stakes: HashMap<OutPoint, PooledStake>,
     staked: u64,
     cash: u64,
     queue: ExitQueue,
@@ -67,7 +75,7 @@ impl Pool {
     pub fn new(unbonding: Timelock) -> Self {
         Pool {
             shares: Shares::default(),
-            stakes: BTreeMap::new(),
+            stakes: HashMap::new(),
             staked: 0,
             cash: 0,
             queue: ExitQueue::new(unbonding),
@@ -285,6 +293,11 @@ impl Pool {
     ///
     /// [`PoolError::UnknownStake`], [`PoolError::StakeEnded`], [`PoolError::AlreadySlashed`], [`PoolError::AboveStake`].
     pub fn slash(&mut self, losses: &[(OutPoint, Amount)]) -> Result<PoolLoss, PoolError> {
+        self.slashed(losses).map(|slashed| self.make(slashed))
+    }
+
+    /// Slashes worked out and not yet made.
+    pub(crate) fn slashed(&self, losses: &[(OutPoint, Amount)]) -> Result<SlashedStakes, PoolError> {
         let mut after = BTreeMap::new();
         for &(outpoint, loss) in losses {
             let stake = self.stakes.get(&outpoint).ok_or(PoolError::UnknownStake(outpoint))?;
@@ -300,11 +313,16 @@ impl Pool {
             }
         }
         // Distinct stakes of the pool, so at most `staked`, which is at most what is issued.
-        let loss: u64 = losses.iter().map(|(_, loss)| loss.to_sat()).sum();
-        let borne = self.bear(loss);
-        self.stakes.extend(after);
-        self.staked -= loss;
-        Ok(borne)
+        let loss = losses.iter().map(|(_, loss)| loss.to_sat()).sum();
+        Ok(SlashedStakes { after, loss })
+    }
+
+    /// Makes slashes that were worked out on this very pool.
+    pub(crate) fn make(&mut self, slashed: SlashedStakes) -> PoolLoss {
+        let borne = self.bear(slashed.loss);
+        self.stakes.extend(slashed.after);
+        self.staked -= slashed.loss;
+        borne
     }
 
     /// Gives up what is missing, or a part of it: shares and exits bear it as they bear a slashing.
@@ -416,7 +434,7 @@ impl Pool {
         self.shares.balance(holder)
     }
 
-    /// Every holder with shares.
+    /// Every holder with shares, in no particular order.
     pub fn holders(&self) -> impl ExactSizeIterator<Item = (&HolderId, u128)> {
         self.shares.holders()
     }
@@ -476,7 +494,7 @@ impl Pool {
         self.stakes.get(outpoint)
     }
 
-    /// Every stake that something was minted for, be it gone or not.
+    /// Every stake that something was minted for, be it gone or not, in no particular order.
     pub fn stakes(&self) -> impl ExactSizeIterator<Item = (&OutPoint, &PooledStake)> {
         self.stakes.iter()
     }

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::exposure::Loss;
 use crate::ledger::Ledger;
 use crate::lrt::{LrtError, LrtPool};
-use crate::pool::{Pool, PoolError, PooledStatus};
+use crate::pool::{Pool, PoolError, PooledStatus, SlashedStakes};
 use crate::risk::{RiskReport, StakeAtRisk};
 use crate::shares::Nav;
 use crate::stake::AdmittedStake;
@@ -239,12 +239,12 @@ impl Receipts {
         pool.end_stake(*outpoint, returned).map_err(|error| refusal(name, error))
     }
 
-    /// The pools as these losses leave them, to be put in place.
+    /// What these losses take from each pool, to be made.
     pub(crate) fn slashed(
         &self,
         ledger: &Ledger,
         losses: &[(u32, Loss)],
-    ) -> Result<Vec<(u32, Pool)>, BookError> {
+    ) -> Result<Vec<(u32, SlashedStakes)>, BookError> {
         let mut by_pool: BTreeMap<u32, Vec<(OutPoint, Amount)>> = BTreeMap::new();
         for (stake, loss) in losses {
             if let Some(pool) = ledger.stakes[*stake].pool {
@@ -252,16 +252,15 @@ impl Receipts {
             }
         }
         let slashed = by_pool.into_iter().map(|(id, losses)| {
-            let (name, mut pool) = self.pools[id].clone();
-            pool.slash(&losses).map_err(|error| refusal(&name, error))?;
-            Ok((id, pool))
+            let (name, pool) = &self.pools[id];
+            Ok((id, pool.slashed(&losses).map_err(|error| refusal(name, error))?))
         });
         slashed.collect()
     }
 
-    pub(crate) fn replace(&mut self, pools: Vec<(u32, Pool)>) {
-        for (id, pool) in pools {
-            self.pools[id].1 = pool;
+    pub(crate) fn make(&mut self, slashed: Vec<(u32, SlashedStakes)>) {
+        for (id, slashed) in slashed {
+            self.pools[id].1.make(slashed);
         }
     }
 

@@ -1,9 +1,9 @@
 //! Shares of something that is counted: the arithmetic that pools have in common.
 
-use alloc::collections::BTreeMap;
 use core::fmt;
 use core::str::FromStr;
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{HolderId, mul_div_ceil, mul_div_floor};
@@ -112,7 +112,7 @@ pub enum ShareError {
 pub(crate) struct Shares {
     assets: u128,
     supply: u128,
-    holders: BTreeMap<HolderId, u128>,
+    holders: HashMap<HolderId, u128>,
 }
 
 impl Shares {
