@@ -372,6 +372,11 @@ fn without_an_index_that_is_as_far_as_the_whole_lines_a_damaged_end_is_never_cut
         fs::write(book.index(), &old).unwrap();
         assert_damaged(&book, line as u64, "older");
     }
+    let mut blank = whole.clone();
+    blank[whole.len() - lines[23].len() - 1..whole.len() - 1].fill(0);
+    fs::write(book.file(), blank).unwrap();
+    fs::write(book.index(), &old).unwrap();
+    assert_damaged(&book, 24, "older, and nothing legible");
     // Its end, too, is only cut when asked for.
     fs::write(book.file(), &whole[..whole.len() - 9]).unwrap();
     fs::write(book.index(), &old).unwrap();
