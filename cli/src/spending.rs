@@ -158,6 +158,8 @@ pub(crate) fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use tapstake_tx::PresignedFee;
+
     use super::*;
 
     #[test]
@@ -189,6 +191,11 @@ mod tests {
         let message = Error::from(Refusal::StakingFee { fee, rate, min, max }).message();
         let told = "is 0.096 sat/vB, outside the policy's 0.100 sat/vB..=1000.000 sat/vB";
         assert!(message.contains(told) && !message.contains("kwu"), "{message}");
+        let paid = PresignedFee { tx, fee: Amount::from_sat(10), weight: Weight::from_wu(946) };
+        let below = BelowMinimum { paid, minimum: FeeRate::from_sat_per_kwu(25) };
+        let told =
+            "the slashing transaction pays 0.040 sat/vB, the mempool takes 0.100 sat/vB and more at present";
+        assert_eq!(below_minimum(&below), told);
     }
 
     #[test]

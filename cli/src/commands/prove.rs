@@ -91,9 +91,8 @@ fn warn_of_refusal(proof: &StakeProof, session: &Session<'_>) {
         verify_in_trusted_block(secp, proof, block, &schedule, &policy).err()
     };
     if let Some(refusal) = refusal {
-        session
-            .out
-            .warn(&format!("under these parameters the proof is refused by {}: {refusal}", refusal.rule()));
+        let (rule, message) = (refusal.rule(), Error::from(refusal).message());
+        session.out.warn(&format!("under these parameters the proof is refused by {rule}: {message}"));
     }
 }
 
