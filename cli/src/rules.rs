@@ -15,6 +15,7 @@ use tapstake_signer::covenant::Refusal;
 use tapstake_signer::keyfile::KeyFileError;
 use tapstake_tracker::TrackerError;
 use tapstake_tx::delegation::{CombineError, DelegationError, PackageDecodeError};
+use tapstake_tx::psbt::PsbtError;
 use tapstake_tx::{
     CpfpError, FeeRateError, ReplacedError, ShapeError, SlashingError, StakingError, UnbondingError,
     WithdrawalError, WitnessError,
@@ -80,6 +81,10 @@ fn one(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         StakingError => |error| Some(staking(error)),
         WithdrawalError => |error| Some(withdrawal(error)),
         WitnessError => |_| Some("signatures"),
+        PsbtError => |error| match error {
+            PsbtError::OtherTransaction { .. } => Some("other-transaction"),
+            _ => Some("psbt"),
+        },
         PossessionError => |_| Some("possession"),
         AccountError => |_| Some("possession"),
         DelegationError => |error| Some(error.rule()),

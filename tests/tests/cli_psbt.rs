@@ -214,6 +214,12 @@ fn a_stake_of_a_watching_wallet_moves_into_a_larger_one_with_a_signer_elsewhere(
     rewrite(&staking, |psbt| psbt.unsigned_tx.output[1].value -= Amount::ONE_SAT);
     assert_eq!(rule(&finish), "other-transaction");
     fs::write(&staking, &signed).unwrap();
+    // Nor is a PSBT taken for another one.
+    let (slashing, other) = (folder.join("slashing.psbt"), folder.join("unbonding-slashing.psbt"));
+    let own = fs::read(&slashing).unwrap();
+    fs::copy(&other, &slashing).unwrap();
+    assert_eq!(rule(&finish), "other-transaction");
+    fs::write(&slashing, own).unwrap();
     assert!(devnet.mempool().is_empty());
 
     let expanded = user.run(&finish).ok();
