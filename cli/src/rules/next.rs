@@ -332,6 +332,7 @@ const STEPS: &[(&[&str], &str)] = &[
         &["late-entry", "expiry-due", "not-expired", "reward-after-stake", "still-locked"],
         "give another --height: entries follow one another",
     ),
+    (&["height-ahead"], "give another --height, or --yes if it is right"),
     (&["no-receiver"], "name the holder who gets the shares for what the new stake is worth more"),
     (
         &[
@@ -353,9 +354,10 @@ const STEPS: &[(&[&str], &str)] = &[
         "nothing was recorded: give what the book's rules allow, docs/restaking.md has them",
     ),
     (
-        &["backing", "cash", "frozen"],
+        &["backing", "cash"],
         "record what came back, or make good what is missing: docs/restaking.md says how",
     ),
+    (&["frozen"], "open another pool: the shares of this one are worth nothing, for ever"),
     (
         &[
             "journal-hash",

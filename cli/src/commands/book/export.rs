@@ -78,11 +78,15 @@ impl Table {
     }
 }
 
+/// Names are chosen freely, and one that a spreadsheet would calculate as a formula is not to be: a `'` before it makes it text.
+/// No number here has a sign.
 fn field(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = &format!("{}{text}", if formula { "'" } else { "" });
     if text.contains([',', '"', '\r', '\n']) {
         return format!("\"{}\"", text.replace('"', "\"\""));
     }
-    text.to_owned()
+    text.clone()
 }
 
 fn or_empty(value: Option<impl ToString>) -> String {
@@ -101,6 +105,8 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
         "nominal_sat",
         "slashable_sat",
         "lost_sat",
+        "leaving",
+        "leaving_slashable_sat",
     ]);
     let mut providers = Table::new(&[
         "service",
@@ -113,7 +119,9 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
         "commission_owed",
         "commission_paid",
         "held",
+        "given_back",
         "carry_1e18",
+        "per_sat",
     ]);
     for service in &state.services {
         services.row([
@@ -126,6 +134,8 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
             service.nominal_sat.clone(),
             service.slashable_sat.to_string(),
             service.lost_sat.to_string(),
+            service.leaving.to_string(),
+            service.leaving_slashable_sat.to_string(),
         ]);
         for provider in &service.providers {
             providers.row([
@@ -139,7 +149,9 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
                 provider.commission_owed.clone(),
                 provider.commission_paid.clone(),
                 provider.held.clone(),
+                provider.given_back.clone(),
                 provider.carry.clone(),
+                provider.per_sat.clone(),
             ]);
         }
     }
@@ -149,18 +161,21 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
         "slashable_sat",
         "owner",
         "status",
+        "withdrawable_at",
         "expires_at",
         "pool",
         "leverage_ppm",
     ]);
     let mut claimable = Table::new(&["stake", "service", "nominal_sat", "claimable"]);
+    let mut leaving = Table::new(&["stake", "service", "nominal_sat", "until"]);
     for stake in &state.stakes {
         stakes.row([
             stake.stake.to_string(),
             stake.value_sat.to_string(),
             stake.slashable_sat.to_string(),
             stake.owner.clone(),
-            stake.status.clone(),
+            stake.status.to_owned(),
+            or_empty(stake.withdrawable_at),
             stake.expires_at.to_string(),
             or_empty(stake.pool.as_ref()),
             or_empty(stake.leverage.map(|leverage| leverage.to_u32())),
@@ -171,6 +186,10 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
             let numbers = [at(&stake.nominal_sat), at(&stake.claimable)].map(|n| n.unwrap_or("0".to_owned()));
             let [nominal, owed] = numbers;
             claimable.row([stake.stake.to_string(), service.to_string(), nominal, owed]);
+        }
+        for (service, left) in &stake.leaving {
+            let (nominal, until) = (left.nominal_sat.clone(), left.until.to_string());
+            leaving.row([stake.stake.to_string(), service.to_string(), nominal, until]);
         }
     }
     let mut pools = Table::new(&[
@@ -183,6 +202,7 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
         "reserves_sat",
         "issued_sat",
         "backing_ppm",
+        "missing_sat",
         "frozen",
         "minted_sat",
         "rewards_sat",
@@ -211,6 +231,7 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
             pool.backing.reserves.to_sat().to_string(),
             pool.backing.issued.to_sat().to_string(),
             or_empty(pool.backing_ratio.map(|ratio| ratio.to_u32())),
+            pool.missing_sat.to_string(),
             pool.frozen.to_string(),
             pool.flows.minted.to_string(),
             pool.flows.rewards.to_string(),
@@ -232,6 +253,36 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
                 exit.quoted.to_sat().to_string(),
                 exit.claim.to_sat().to_string(),
             ]);
+        }
+    }
+    let mut over = Table::new(&[
+        "pool",
+        "over",
+        "supply",
+        "assets_shares",
+        "value_sat",
+        "nominal_sum_sat",
+        "leverage_ppm",
+    ]);
+    let mut chosen = Table::new(&["pool", "service", "part_ppm", "nominal_sat"]);
+    for pool in &state.pools_over_receipts {
+        let exposure = pool.exposure.as_ref();
+        over.row([
+            pool.name.clone(),
+            pool.over.clone(),
+            pool.supply.clone(),
+            pool.assets.clone(),
+            or_empty(exposure.map(|exposure| exposure.value.to_sat())),
+            or_empty(exposure.map(|exposure| exposure.nominal_sum)),
+            or_empty(exposure.map(|exposure| exposure.leverage.to_u32())),
+        ]);
+        for (service, part) in &pool.services {
+            let nominal = exposure.and_then(|exposure| exposure.nominal.get(service));
+            let part = part.to_u32().to_string();
+            chosen.row([pool.name.clone(), service.to_string(), part, or_empty(nominal)]);
+        }
+        for (holder, shares) in &pool.holders {
+            holders.row([pool.name.clone(), holder.clone(), shares.clone()]);
         }
     }
     let mut history = Table::new(&[
@@ -261,9 +312,12 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
         ("providers.csv", providers),
         ("stakes.csv", stakes),
         ("claimable.csv", claimable),
+        ("leaving.csv", leaving),
         ("pools.csv", pools),
         ("holders.csv", holders),
         ("exits.csv", exits),
+        ("pools_over_receipts.csv", over),
+        ("chosen_services.csv", chosen),
         ("history.csv", history),
     ]
 }
@@ -277,5 +331,17 @@ mod tests {
         let mut table = Table::new(&["a", "b"]);
         table.row(["x,y".to_owned(), "say \"z\"".to_owned()]);
         assert_eq!(table.0, "a,b\r\n\"x,y\",\"say \"\"z\"\"\"\r\n");
+    }
+
+    #[test]
+    fn a_field_that_begins_like_a_formula_is_text() {
+        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\tx"] {
+            assert_eq!(field(text), format!("'{text}"));
+        }
+        assert_eq!(field("\r1"), "\"'\r1\"");
+        assert_eq!(field("=HYPERLINK(\"x\",1)"), "\"'=HYPERLINK(\"\"x\"\",1)\"");
+        for text in ["", "0", "12345", "0.5", "a=b", "lrt:-1", "'x"] {
+            assert_eq!(field(text), text);
+        }
     }
 }

@@ -1,13 +1,18 @@
-//! Proofs in, admitted stakes out.
+//! Proofs in, stakes out: admitted, or in the place of what they expand.
 
 use std::path::PathBuf;
 
+use bitcoin::OutPoint;
+use tapstake_ledger::Ledger;
 use tapstake_params::Height;
-use tapstake_restake::Event;
+use tapstake_restake::{Book, BookError, Entry, Event, HolderId};
+use tapstake_verifier::VerifiedStake;
 
-use super::record::{At, Outcome, make};
+use super::name;
+use super::record::{At, Outcome, make, make_one};
+use super::refusal::by_book;
 use crate::commands::verify;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
@@ -21,17 +26,105 @@ pub(crate) struct Import {
     at: At,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Expand {
+    /// The proof of what the stake has become, with its delegation
+    #[arg(value_name = "PROOF")]
+    proof: PathBuf,
+    /// The stake of the book that it expands [default: the one that its staking transaction spends]
+    #[arg(long, value_name = "OUTPOINT")]
+    of: Option<OutPoint>,
+    /// Who gets receipts for what it is worth more, if the old stake has receipts
+    #[arg(long, value_parser = name::<HolderId>)]
+    holder: Option<HolderId>,
+    #[command(flatten)]
+    flags: verify::Flags,
+    #[command(flatten)]
+    at: At,
+}
+
 pub(crate) fn run(args: &Import, session: &Session<'_>) -> Result<()> {
-    // Every proof is judged before the first stake is admitted.
+    // Every proof is judged, and every stake tried, before the first is admitted.
     let mut stakes = Vec::new();
     for proof in &args.proofs {
         stakes.push(verify::slashable(&args.flags, proof, session).context(proof.display())?);
     }
-    let (mut ledger, mut height) = args.at.open(session)?;
-    if !args.at.names_a_height() {
-        let included = stakes.iter().map(|stake| stake.included().inclusion_height());
-        height = height.max(included.max().unwrap_or(Height::GENESIS));
+    let (mut ledger, height) = open(&args.at, &stakes, session)?;
+    let mut book = ledger.book().clone();
+    let mut events = Vec::new();
+    for (stake, proof) in stakes.iter().zip(&args.proofs) {
+        let entry = Entry { height, event: Event::admit(stake) };
+        book.apply(&entry).map_err(|error| in_its_place(error, stake, proof)).context(proof.display())?;
+        events.push((entry.event, Outcome::default()));
     }
-    let events: Vec<_> = stakes.iter().map(|stake| (Event::admit(stake), Outcome::default())).collect();
     make(&mut ledger, height, events, session)
+}
+
+pub(crate) fn expand(args: &Expand, session: &Session<'_>) -> Result<()> {
+    let stake = verify::slashable(&args.flags, &args.proof, session).context(args.proof.display())?;
+    let (mut ledger, height) = open(&args.at, std::slice::from_ref(&stake), session)?;
+    let of = match args.of {
+        Some(of) => of,
+        None => expanded(ledger.book(), &stake)?,
+    };
+    let event = Event::expand(of, &stake, args.holder.clone());
+    let outcome = |before: &Book, after: &Book| {
+        let pool = after.minted_in(&of).ok().flatten();
+        let supply = |book: &Book| pool.and_then(|pool| book.pool(pool).ok()).map_or(0, |pool| pool.supply());
+        let minted = supply(after).saturating_sub(supply(before));
+        Outcome {
+            pool: pool.cloned(),
+            shares: (minted > 0).then(|| minted.to_string()),
+            ..Outcome::default()
+        }
+    };
+    make_one(&mut ledger, height, event, outcome, session)?;
+    let new = stake.included().outpoint();
+    session.out.note(&format!("{new} counts for no service yet: tapstake book allocate lets it"));
+    Ok(())
+}
+
+/// The book, and the height of an entry: without one, that of the newest stake or of the last entry.
+fn open(at: &At, stakes: &[VerifiedStake], session: &Session<'_>) -> Result<(Ledger, Height)> {
+    let (ledger, height) = at.open(session)?;
+    if at.names_a_height() {
+        return Ok((ledger, height));
+    }
+    let included = stakes.iter().map(|stake| stake.included().inclusion_height()).max();
+    Ok((ledger, included.map_or(height, |included| included.max(height))))
+}
+
+/// The one stake of the book among what a staking transaction spends.
+fn expanded(book: &Book, stake: &VerifiedStake) -> Result<OutPoint> {
+    let outpoint = stake.included().outpoint();
+    let known: Vec<_> =
+        stake.included().spends().iter().filter(|spent| book.stake(spent).is_ok()).copied().collect();
+    match known.as_slice() {
+        [of] => Ok(*of),
+        [] => {
+            let message = format!("the transaction of stake {outpoint} spends no stake of the book");
+            Err(Error::rule("not-an-expansion", message)
+                .next("tapstake book import PROOF admits a stake that expands none"))
+        }
+        several => {
+            let several: Vec<_> = several.iter().map(OutPoint::to_string).collect();
+            let message = format!("the transaction of stake {outpoint} spends {}", several.join(" and "));
+            Err(Error::usage(message).next("give --of with one of them"))
+        }
+    }
+}
+
+/// A refusal of a stake that has expanded another one says how it comes in.
+fn in_its_place(error: BookError, stake: &VerifiedStake, proof: &std::path::Path) -> Error {
+    let next = match &error {
+        BookError::SpendsStake { spent, .. } if stake.included().spends().contains(spent) => {
+            Some(format!("tapstake book expand {} --of {spent}", proof.display()))
+        }
+        _ => None,
+    };
+    let refusal = by_book(error);
+    match next {
+        Some(next) => refusal.next(next),
+        None => refusal,
+    }
 }

@@ -81,12 +81,16 @@ pub(crate) enum Command {
     Provider(record::ProviderCommand),
     /// Verify proofs as `verify --slashable` does, and admit the stakes
     Import(Box<import::Import>),
+    /// Verify the proof of what a stake has become, and put that in its place
+    Expand(Box<import::Expand>),
     /// Let a stake count for a service, or no longer
     Allocate(record::Allocate),
     /// Record what a service pays for the stakes behind a provider
     Reward(record::Reward),
     /// Pay what a stake has earned to its owner, or its commission to a provider
     Claim(record::Claim),
+    /// Record that a service takes back what it paid for a provider and can reach nobody
+    GiveBack(record::GiveBack),
     /// Record how a stake ended
     End(record::EndArgs),
     /// Slash a provider, with the evidence that it equivocated
@@ -100,7 +104,7 @@ pub(crate) enum Command {
     Transfer(pools::Transfer),
     /// Give up shares and wait for what they are worth
     Exit(pools::Exit),
-    /// Pay an exit whose unbonding has ended
+    /// Pay exits whose unbonding has ended
     Finalise(pools::Finalise),
     /// Record what came back of a stake that has ended, as cash of its pool
     Return(pools::Return),
@@ -126,9 +130,11 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Service(command) => record::service(command, session),
         Command::Provider(command) => record::provider(command, session),
         Command::Import(args) => import::run(args, session),
+        Command::Expand(args) => import::expand(args, session),
         Command::Allocate(args) => record::allocate(args, session),
         Command::Reward(args) => record::reward(args, session),
         Command::Claim(args) => record::claim(args, session),
+        Command::GiveBack(args) => record::give_back(args, session),
         Command::End(args) => record::end(args, session),
         Command::Slash(args) => record::slash(args, session),
         Command::Pool(command) => pools::pool(command, session),
@@ -153,38 +159,4 @@ where
     T::Err: std::fmt::Display,
 {
     text.parse().map_err(|error: T::Err| error.to_string())
-}
-
-/// A price or a rate: millionths as they are, or a decimal with up to six places.
-fn decimal_ppm(text: &str) -> Result<tapstake_restake::PartsPerMillion, String> {
-    if text.ends_with('%') || text.ends_with("ppm") {
-        return name(text);
-    }
-    let bad = || "write a decimal such as 0.995, a percentage such as 99.5%, or 995000ppm".to_owned();
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(decimals) || decimals.len() > 6 {
-        return Err(bad());
-    }
-    let parts = [whole, &format!("{decimals:0<6}")].map(|part| part.parse::<u32>().ok());
-    let [Some(whole), Some(decimals)] = parts else { return Err(bad()) };
-    let sum = whole.checked_mul(1_000_000).and_then(|whole| whole.checked_add(decimals));
-    sum.map(tapstake_restake::PartsPerMillion::new).ok_or_else(bad)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_price_is_a_decimal_a_percentage_or_millionths() {
-        for (text, ppm) in
-            [("0.995", 995_000), ("1", 1_000_000), ("99.5%", 995_000), ("7ppm", 7), ("4294", 4_294_000_000)]
-        {
-            assert_eq!(decimal_ppm(text).map(tapstake_restake::PartsPerMillion::to_u32), Ok(ppm), "{text}");
-        }
-        for bad in ["", ".5", "1.", "-1", "1.0000001", "5000", "1e3", "0,9"] {
-            assert!(decimal_ppm(bad).is_err(), "{bad}");
-        }
-    }
 }

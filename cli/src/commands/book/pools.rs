@@ -3,11 +3,14 @@
 use bitcoin::{Amount, OutPoint};
 use clap::Subcommand;
 use tapstake_params::Height;
-use tapstake_restake::{Book, Event, ExitId, HolderId, PartsPerMillion, PoolId, ServiceId};
+use tapstake_restake::{
+    Book, BookError, Event, ExitId, HolderId, PaidExit, PartsPerMillion, PoolError, PoolId, ServiceId,
+};
 
 use super::name;
-use super::record::{At, Outcome, make, make_one};
-use crate::error::Result;
+use super::record::{At, Borne, Outcome, make, make_one};
+use super::refusal::by_book;
+use crate::error::{Error, Result};
 use crate::input;
 use crate::session::Session;
 use crate::spending::amount_arg;
@@ -19,7 +22,9 @@ pub(crate) enum PoolCommand {
     /// Record bitcoin that comes into a pool for all its shares; into a pool over receipts come shares, see --shares
     Reward(PoolReward),
     /// Record cash for what a pool misses
-    MakeGood(MakeGood),
+    MakeGood(Missing),
+    /// Give up what a pool misses: its shares and exits bear it like a slashing
+    WriteDown(Missing),
     /// Let a service count a part of what a pool over receipts holds
     Choose(Choose),
     /// End that
@@ -66,7 +71,7 @@ pub(crate) struct PoolReward {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct MakeGood {
+pub(crate) struct Missing {
     #[arg(value_parser = name::<PoolId>)]
     pool: PoolId,
     /// How much, such as 5000sat
@@ -157,8 +162,8 @@ pub(crate) struct Exit {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Finalise {
-    /// The exit's number in its pool
-    exit: u64,
+    /// The exit's number in its pool [default: all whose unbonding has ended, in their order]
+    exit: Option<u64>,
     #[arg(long, value_parser = name::<PoolId>)]
     pool: PoolId,
     #[command(flatten)]
@@ -186,8 +191,17 @@ pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
     match command {
         PoolCommand::Open(args) => open(args, session),
         PoolCommand::Reward(args) => reward(args, session),
-        PoolCommand::MakeGood(MakeGood { pool, amount, at }) => {
+        PoolCommand::MakeGood(Missing { pool, amount, at }) => {
             plain(at, Event::MakeGood { pool: pool.clone(), amount: *amount }, session)
+        }
+        PoolCommand::WriteDown(Missing { pool, amount, at }) => {
+            let (mut ledger, height) = at.open(session)?;
+            let event = Event::WriteDown { pool: pool.clone(), amount: *amount };
+            let outcome = |before: &Book, after: &Book| Outcome {
+                borne: Some(Borne::between(before, after)),
+                ..Outcome::default()
+            };
+            make_one(&mut ledger, height, event, outcome, session)
         }
         PoolCommand::Choose(Choose { pool, service, part, at }) => {
             let event = Event::ChooseService { pool: pool.clone(), service: service.clone(), part: *part };
@@ -231,9 +245,8 @@ fn reward(args: &PoolReward, session: &Session<'_>) -> Result<()> {
 /// Makes an entry that moves shares: how many is how far it moves `number`.
 fn moved(at: &At, event: Event, session: &Session<'_>, number: impl Fn(&Book) -> u128) -> Result<()> {
     let (mut ledger, height) = at.open(session)?;
-    let before = number(ledger.book());
-    let outcome = |book: &Book| {
-        let shares = number(book).abs_diff(before).to_string();
+    let outcome = |before: &Book, after: &Book| {
+        let shares = number(after).abs_diff(number(before)).to_string();
         Outcome { shares: Some(shares), ..Outcome::default() }
     };
     make_one(&mut ledger, height, event, outcome, session)
@@ -264,7 +277,7 @@ pub(crate) fn exit(args: &Exit, session: &Session<'_>) -> Result<()> {
             Event::RequestExit { pool: pool.clone(), holder, shares: shares.unwrap_or_default() }
         }
     };
-    let outcome = |book: &Book| {
+    let outcome = |_: &Book, book: &Book| {
         // The newest exit is the last.
         let newest = book.pool(&pool).ok().and_then(|pool| pool.queue().iter().last());
         let Some((id, exit)) = newest else { return Outcome::default() };
@@ -280,17 +293,37 @@ pub(crate) fn exit(args: &Exit, session: &Session<'_>) -> Result<()> {
 }
 
 pub(crate) fn finalise(args: &Finalise, session: &Session<'_>) -> Result<()> {
-    let (pool, exit) = (args.pool.clone(), ExitId(args.exit));
     let (mut ledger, height): (_, Height) = args.at.open(session)?;
-    let state = ledger.book().pool(&pool).ok();
-    let before = state.map_or(0, |pool| pool.flows().paid);
-    let holder = state.and_then(|pool| pool.queue().get(exit)).map(|exit| exit.holder.to_string());
-    let outcome = |book: &Book| {
-        let paid = book.pool(&pool).map_or(0, |pool| pool.flows().paid).saturating_sub(before);
-        Outcome { paid_sat: u64::try_from(paid).ok(), paid_to: holder, ..Outcome::default() }
-    };
-    let event = Event::FinaliseExit { pool: pool.clone(), exit };
-    make_one(&mut ledger, height, event, outcome, session)
+    let mut pool = ledger.book().pool(&args.pool).map_err(by_book)?.clone();
+    let refusal = |error: PoolError| by_book(BookError::Pool { pool: args.pool.clone(), error });
+    // Without a number all that are due, in their order.
+    let mut next = args.exit.map(ExitId).or(pool.queue().first());
+    if next.is_none() {
+        return Err(Error::rule("nothing", format!("pool {}: no exit waits", args.pool)));
+    }
+    let mut events = Vec::new();
+    while let Some(exit) = next {
+        match pool.finalise_exit(exit, height) {
+            Ok(PaidExit { holder, paid, .. }) => {
+                let outcome = Outcome {
+                    exit: Some(exit.0),
+                    paid_sat: Some(paid.to_sat()),
+                    paid_to: Some(holder.to_string()),
+                    ..Outcome::default()
+                };
+                events.push((Event::FinaliseExit { pool: args.pool.clone(), exit }, outcome));
+            }
+            Err(error) if events.is_empty() => return Err(refusal(error)),
+            Err(PoolError::Unbonding { .. }) => break,
+            Err(error) => {
+                let error = refusal(error).message();
+                session.out.warn(&format!("exit {exit} is due and not paid, nor any behind it: {error}"));
+                break;
+            }
+        }
+        next = pool.queue().first().filter(|_| args.exit.is_none());
+    }
+    make(&mut ledger, height, events, session)
 }
 
 pub(crate) fn take_back(args: &Return, session: &Session<'_>) -> Result<()> {

@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
 use clap::Subcommand;
 use serde::Serialize;
-use tapstake_ledger::{Head, Ledger};
+use tapstake_ledger::{Head, Ledger, Stopped};
 use tapstake_params::Height;
 use tapstake_restake::{
-    Allocation, Denomination, End, Entry, Event, Loss, Part, PartsPerMillion, ServiceId, ServiceTerms,
+    Allocation, Book, Denomination, End, Entry, Event, Loss, Part, PartsPerMillion, PoolId, ServiceId,
+    ServiceTerms,
 };
 
 use super::refusal::by_book;
 use super::{BookFile, name, refused};
 use crate::commands::equivocation::read_evidence;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::input::{self, KeyArg, key_arg};
 use crate::output::{Show, facts};
 use crate::session::Session;
@@ -30,16 +31,37 @@ pub(crate) struct At {
     height: Option<u32>,
 }
 
+/// Two weeks. A height further above the last entry is rather mistyped than meant, and no later entry can be below it.
+const AHEAD: u32 = 2_016;
+const BLOCKS_A_DAY: u32 = 144;
+
 impl At {
+    /// The book, and the height of an entry that is made now. One far ahead is asked about first.
     pub(super) fn open(&self, session: &Session<'_>) -> Result<(Ledger, Height)> {
         let ledger = self.book.open(session)?;
         let height = self.height.map_or(ledger.book().height(), Height::new);
+        if let Some(question) = far_ahead(ledger.book(), height) {
+            session.out.confirm(&format!("{question}. Go on?")).map_err(|_| {
+                Error::rule("height-ahead", question).next("give another --height, or --yes if it is right")
+            })?;
+        }
         Ok((ledger, height))
     }
 
     pub(super) const fn names_a_height(&self) -> bool {
         self.height.is_some()
     }
+}
+
+/// What is asked about a height far above the last entry. Before the first entry there is nothing to hold it against.
+fn far_ahead(book: &Book, height: Height) -> Option<String> {
+    let last = book.height();
+    let blocks = height.blocks_since(last).filter(|blocks| *blocks > AHEAD && book.entries() > 0)?;
+    let days = blocks / BLOCKS_A_DAY;
+    Some(format!(
+        "height {height} is {blocks} blocks, about {days} days, above the last entry at height {last}, \
+         and no later entry can be below it"
+    ))
 }
 
 /// What an entry has brought about, beside what it says.
@@ -66,12 +88,43 @@ pub(super) struct Outcome {
     pub(super) losses: Option<Vec<LossRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lost_sat: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) borne: Option<Vec<Borne>>,
+    /// In base units of `denomination`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) given_back: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pool: Option<PoolId>,
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct LossRow {
     stake: OutPoint,
     lost_sat: u64,
+}
+
+/// What a pool has lost, and who of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Borne {
+    pool: PoolId,
+    from_shares_sat: u64,
+    from_exits_sat: u64,
+}
+
+impl Borne {
+    /// By every pool that has lost something between two books.
+    pub(super) fn between(before: &Book, after: &Book) -> Vec<Self> {
+        let hit = after.pools().filter_map(|(name, after)| {
+            let before = before.pool(name).ok()?;
+            let less = |before: Amount, after| before.checked_sub(after).unwrap_or(Amount::ZERO).to_sat();
+            (before.flows().lost < after.flows().lost).then(|| Borne {
+                pool: name.clone(),
+                from_shares_sat: less(before.assets(), after.assets()),
+                from_exits_sat: less(before.queue().total(), after.queue().total()),
+            })
+        });
+        hit.collect()
+    }
 }
 
 impl Outcome {
@@ -89,6 +142,10 @@ impl Outcome {
         }
         rows.extend(self.paid_sat.map(|sat| ("paid", format!("{sat} sat"))));
         rows.extend(self.paid_to.iter().map(|to| ("paid to", to.clone())));
+        if let Some(back) = &self.given_back {
+            rows.push(("given back", format!("{back} {}", text(self.denomination.as_ref()))));
+        }
+        rows.extend(self.pool.iter().map(|pool| ("pool", pool.to_string())));
         rows.extend(self.shares.iter().map(|shares| ("shares", shares.clone())));
         rows.extend(self.exit.map(|exit| ("exit", exit.to_string())));
         rows.extend(self.quoted_sat.map(|sat| ("worth now", format!("{sat} sat"))));
@@ -97,6 +154,12 @@ impl Outcome {
             rows.push(("slashed", format!("{} loses {} sat", loss.stake, loss.lost_sat)));
         }
         rows.extend(self.lost_sat.map(|sat| ("lost in all", format!("{sat} sat"))));
+        for Borne { pool, from_shares_sat, from_exits_sat } in self.borne.iter().flatten() {
+            rows.push((
+                "borne",
+                format!("in {pool}: {from_shares_sat} sat by shares, {from_exits_sat} sat by exits"),
+            ));
+        }
         rows
     }
 }
@@ -133,51 +196,46 @@ impl Show for Recorded {
     }
 }
 
-/// Makes entries, each of them on the disk before the next, and shows them.
+/// Makes entries, acknowledged together, and shows them. Several are first tried on a copy of the book by whoever asks for them,
+/// so that a refusal of one leaves none of them made.
 pub(super) fn make(
     ledger: &mut Ledger,
     height: Height,
     events: impl IntoIterator<Item = (Event, Outcome)>,
     session: &Session<'_>,
 ) -> Result<()> {
-    let mut entries = Vec::new();
-    for (event, outcome) in events {
-        let record = appended(ledger, height, event, &entries, session)?;
-        entries.push(Made { record, outcome });
-    }
-    shown(ledger, entries, session);
+    let (entries, outcomes): (Vec<_>, Vec<_>) =
+        events.into_iter().map(|(event, outcome)| (Entry { height, event }, outcome)).unzip();
+    let records = match ledger.append_all(entries) {
+        Ok(records) => records,
+        Err(Stopped { made, error }) => {
+            let refusal = Err(refused(error));
+            // What is made nevertheless does not stay unsaid.
+            return match (made.first(), made.last()) {
+                (Some(first), Some(last)) => refusal.context(format!(
+                    "entries {} to {} are made, what comes after them is not",
+                    first.counter, last.counter
+                )),
+                _ => refusal,
+            };
+        }
+    };
+    let entries = records.into_iter().zip(outcomes).map(|(record, outcome)| Made { record, outcome });
+    shown(ledger, entries.collect(), session);
     Ok(())
 }
 
-/// Makes the entry after others of the same command: a refusal of it does not leave them unsaid, for they are made.
-fn appended(
-    ledger: &mut Ledger,
-    height: Height,
-    event: Event,
-    before: &[Made],
-    session: &Session<'_>,
-) -> Result<tapstake_ledger::Record> {
-    ledger.append(Entry { height, event }).map_err(|error| {
-        if let (Some(first), Some(last)) = (before.first(), before.last()) {
-            let (from, to) = (first.record.counter, last.record.counter);
-            session
-                .out
-                .warn(&format!("entries {from} to {to} are made: only what comes after them is refused"));
-        }
-        refused(error)
-    })
-}
-
-/// Makes one entry, and shows it with what it has brought about, as `outcome` reads it off the book.
+/// Makes one entry, and shows it with what it has brought about, as `outcome` reads it off the books before and after.
 pub(super) fn make_one(
     ledger: &mut Ledger,
     height: Height,
     event: Event,
-    outcome: impl FnOnce(&tapstake_restake::Book) -> Outcome,
+    outcome: impl FnOnce(&Book, &Book) -> Outcome,
     session: &Session<'_>,
 ) -> Result<()> {
+    let before = ledger.book().clone();
     let record = ledger.append(Entry { height, event }).map_err(refused)?;
-    let outcome = outcome(ledger.book());
+    let outcome = outcome(&before, ledger.book());
     shown(ledger, vec![Made { record, outcome }], session);
     Ok(())
 }
@@ -288,6 +346,18 @@ pub(crate) struct Reward {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct GiveBack {
+    /// The service
+    #[arg(long, value_name = "NAME", value_parser = name::<ServiceId>)]
+    service: ServiceId,
+    /// The provider
+    #[arg(long, value_name = "KEY", value_parser = key_arg)]
+    provider: KeyArg,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Claim {
     /// The stake
     #[arg(value_name = "OUTPOINT", required_unless_present = "commission")]
@@ -319,11 +389,11 @@ pub(crate) struct EndArgs {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum EndName {
-    /// Its staker unbonds it
+    /// Its staker unbonds it, be it active or expired
     Unbonding,
     /// Its expiry is reached
     Expired,
-    /// Its output is spent in another way
+    /// Its output is spent, and not by what the book knows: it can be slashed no more, and its pool misses it
     Spent,
 }
 
@@ -381,6 +451,21 @@ pub(crate) fn reward(args: &Reward, session: &Session<'_>) -> Result<()> {
     make(&mut ledger, height, [(event, Outcome::default())], session)
 }
 
+pub(crate) fn give_back(args: &GiveBack, session: &Session<'_>) -> Result<()> {
+    let (service, provider) = (args.service.clone(), args.provider.to_x_only()?);
+    let (mut ledger, height) = args.at.open(session)?;
+    let outcome = |before: &Book, after: &Book| {
+        let given =
+            |book: &Book| book.provider(&args.service, &provider).map_or(0, |view| view.rewards.given_back);
+        Outcome {
+            given_back: Some((given(after).saturating_sub(given(before))).to_string()),
+            denomination: after.service(&args.service).ok().map(|view| view.terms.denomination.clone()),
+            ..Outcome::default()
+        }
+    };
+    make_one(&mut ledger, height, Event::GiveBack { service, provider }, outcome, session)
+}
+
 pub(crate) fn claim(args: &Claim, session: &Session<'_>) -> Result<()> {
     let (mut ledger, height) = args.at.open(session)?;
     let (book, service) = (ledger.book(), args.service.clone());
@@ -421,14 +506,13 @@ pub(crate) fn end(args: &EndArgs, session: &Session<'_>) -> Result<()> {
         }
         _ => End::Expired,
     };
-    let mut entries = Vec::new();
-    while let Some(stake) = ledger.book().due(height) {
-        let event = Event::EndStake { stake, end };
-        let record = appended(&mut ledger, height, event, &entries, session)?;
-        entries.push(Made { record, outcome: Outcome::default() });
+    let (mut book, mut events) = (ledger.book().clone(), Vec::new());
+    while let Some(stake) = book.due(height) {
+        let entry = Entry { height, event: Event::EndStake { stake, end } };
+        book.apply(&entry).map_err(by_book)?;
+        events.push((entry.event, Outcome::default()));
     }
-    shown(&ledger, entries, session);
-    Ok(())
+    make(&mut ledger, height, events, session)
 }
 
 pub(crate) fn slash(args: &Slash, session: &Session<'_>) -> Result<()> {
@@ -436,6 +520,9 @@ pub(crate) fn slash(args: &Slash, session: &Session<'_>) -> Result<()> {
     let verified = evidence.verify(&session.secp);
     let equivocation = verified.map_err(|error| Error::verification(error.rule(), error))?;
     let (mut ledger, height) = args.at.open(session)?;
-    let outcome = Outcome::of_losses(&ledger.book().losses(&equivocation.provider()));
-    make(&mut ledger, height, [(Event::slash(&equivocation), outcome)], session)
+    let outcome = |before: &Book, after: &Book| Outcome {
+        borne: Some(Borne::between(before, after)),
+        ..Outcome::of_losses(&before.losses(&equivocation.provider()))
+    };
+    make_one(&mut ledger, height, Event::slash(&equivocation), outcome, session)
 }

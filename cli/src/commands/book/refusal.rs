@@ -1,7 +1,9 @@
 //! The names of the rules by which books refuse, and what to do next.
 
+use bitcoin::{Amount, OutPoint};
 use tapstake_ledger::{Damage, LedgerError};
-use tapstake_restake::{BookError, LrtError, PoolError, ShareError};
+use tapstake_params::Height;
+use tapstake_restake::{BookError, LrtError, PoolError, PoolId, ShareError, StakeStatus};
 
 use crate::error::Error;
 
@@ -53,22 +55,106 @@ fn by_ledger(error: LedgerError) -> Error {
 
 /// A refusal by the book. Nothing was recorded.
 pub(super) fn by_book(error: BookError) -> Error {
-    let rule = rule(&error);
-    let next = match &error {
-        BookError::Late { .. } => Some("give --height at or above the last entry's"),
-        BookError::ExpiryDue { .. } => Some("tapstake book end --due --height HEIGHT ends what has expired"),
-        BookError::Pool { error: PoolError::NotEnoughCash { .. }, .. } => {
-            Some("tapstake book return OUTPOINT --amount AMOUNT records what came back of an ended stake")
-        }
-        BookError::Pool { error: PoolError::Unbacked { .. } | PoolError::Missing { .. }, .. } => {
-            Some("tapstake book pool make-good POOL AMOUNT records cash for what is missing")
-        }
-        _ => None,
-    };
+    let (rule, next) = (rule(&error), next(&error));
     let refusal = Error::rule(rule, error);
     match next {
         Some(next) => refusal.next(next),
         None => refusal,
+    }
+}
+
+/// What to do next, where the error's values say more than its rule.
+fn next(error: &BookError) -> Option<String> {
+    let at = |height: Height| Some(format!("give --height {height}, or more"));
+    match error {
+        BookError::Late { last, .. } => at(*last),
+        BookError::RewardAfterStake { height, .. } => at(height.saturating_add(1)),
+        BookError::ExpiryDue { height, .. } => {
+            Some(format!("tapstake book end --due --height {height} ends what has expired"))
+        }
+        BookError::NotExpired { expires_at, .. } => at(*expires_at),
+        BookError::OutsideItsTime { inclusion, expires_at, .. } => {
+            Some(format!("give a --height from {inclusion} up to {}", expires_at.checked_sub(1)?))
+        }
+        BookError::StillLocked { status, outpoint, .. } => match status {
+            StakeStatus::Unbonding { until } | StakeStatus::Expired { until } => at(*until),
+            _ => Some(format!("tapstake book end {outpoint} --by unbonding, or expired, comes first")),
+        },
+        BookError::SpendsStake { spent, status, .. } => Some(spends(spent, *status)),
+        BookError::SpentStake { by, .. } => {
+            Some(format!("leave it out: stake {by} is in the book, and has its coins"))
+        }
+        BookError::NotAnExpansion { .. } => Some(
+            "give --of with a stake that its transaction spends; without one, tapstake book import PROOF"
+                .to_owned(),
+        ),
+        BookError::UnknownService(name) => Some(format!("tapstake book service add {name} registers it")),
+        BookError::UnknownProvider { service, provider } => {
+            Some(format!("tapstake book provider add {provider} --service {service} registers it"))
+        }
+        BookError::NoProvider { service, .. } => {
+            Some(format!("tapstake book provider add KEY --service {service} registers a provider of it"))
+        }
+        BookError::UnknownStake(_) => Some("tapstake book import PROOF admits it".to_owned()),
+        BookError::UnknownPool(name) => Some(format!("tapstake book pool open {name} opens it")),
+        BookError::SlashedProvider { provider, .. } => Some(format!(
+            "leave it out; tapstake book give-back --provider {provider} takes back what it cannot be paid"
+        )),
+        BookError::Rate { rate, .. } => {
+            Some(format!("let only stakes count that have pre-signed their slashing at {rate}"))
+        }
+        BookError::UnbondingTime { asked, .. } => {
+            Some(format!("let only stakes count that unbond for at least {} blocks", asked.blocks()))
+        }
+        BookError::PoolUnbonding { asked, .. } => {
+            Some(format!("take a pool that was opened with --unbonding-time {} or more", asked.blocks()))
+        }
+        BookError::NotMinted(outpoint) => Some(format!(
+            "no pool has it: tapstake book end {outpoint} --by spent says that it is gone, and an expansion of it takes \
+             no --holder"
+        )),
+        BookError::Denomination { expected, .. } => Some(format!("give the amount in {expected}")),
+        BookError::Pool { pool, error } => in_pool(pool, error),
+        BookError::Lrt { pool, error: LrtError::Pool(error) } => in_pool(pool, error),
+        _ => None,
+    }
+}
+
+fn spends(spent: &OutPoint, status: StakeStatus) -> String {
+    match status {
+        StakeStatus::Slashed | StakeStatus::Expanded => {
+            format!("verify both again: {spent} cannot have gone both ways")
+        }
+        _ => format!(
+            "tapstake book expand PROOF --of {spent} if it has become this one; if it was unbonded before, tapstake book \
+             end {spent} --by spent"
+        ),
+    }
+}
+
+fn in_pool(pool: &PoolId, error: &PoolError) -> Option<String> {
+    match error {
+        PoolError::NotEnoughCash { .. } => Some(
+            "tapstake book return OUTPOINT --amount AMOUNT records what came back of an ended stake"
+                .to_owned(),
+        ),
+        PoolError::Unbacked { .. } | PoolError::Missing { .. } => Some(format!(
+            "tapstake book pool make-good {pool} AMOUNT records cash for what is missing, pool write-down gives it up"
+        )),
+        PoolError::NotMissing { missing, .. } if *missing == Amount::ZERO => Some(format!(
+            "nothing is missing in {pool}: tapstake book pool reward {pool} takes what came beyond"
+        )),
+        PoolError::NotMissing { missing, .. } => Some(format!("give at most {} sat", missing.to_sat())),
+        PoolError::Unbonding { matures_at, .. } => Some(format!("give --height {matures_at}, or more")),
+        PoolError::NotFirst { .. } => {
+            Some(format!("tapstake book finalise --pool {pool} pays all that are due, in their order"))
+        }
+        PoolError::NoReceiver { .. } => Some("give --holder NAME".to_owned()),
+        PoolError::AboveStake { value, .. } => Some(format!(
+            "give at most {} sat; what came beyond is tapstake book pool reward {pool}",
+            value.to_sat()
+        )),
+        _ => None,
     }
 }
 

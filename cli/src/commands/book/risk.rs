@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 use tapstake_params::Height;
-use tapstake_restake::{Depeg, PoolId, RiskReport, Scenario, SlashedProviders};
+use tapstake_restake::{Depeg, Nav, PoolId, RiskReport, Scenario, SlashedProviders};
 
 use super::refusal::by_book;
-use super::show::nav;
-use super::{BookFile, decimal_ppm, name};
+use super::{BookFile, name};
 use crate::error::Result;
 use crate::output::{Show, facts, table};
 use crate::session::Session;
@@ -17,13 +16,25 @@ pub(crate) struct Risk {
     #[arg(long, value_parser = name::<PoolId>)]
     pool: Option<PoolId>,
     /// What the market pays for shares that opened at 1: a decimal such as 0.995, 99.5%, or 995000ppm
-    #[arg(long, value_name = "PRICE", value_parser = |text: &str| decimal_ppm(text).map(|ppm| tapstake_restake::Nav::new(ppm.to_u32().into())))]
-    price: Option<tapstake_restake::Nav>,
+    #[arg(long, value_name = "PRICE", value_parser = price)]
+    price: Option<Nav>,
     /// The height at which to look [default: that of the last entry]
     #[arg(long, value_name = "HEIGHT", default_value_t = 0)]
     height: u32,
     #[command(flatten)]
     book: BookFile,
+}
+
+/// A price: as a net asset value is written, in percent of one, or in millionths.
+fn price(text: &str) -> Result<Nav, String> {
+    let (number, of) = match (text.strip_suffix('%'), text.strip_suffix("ppm")) {
+        (Some(percent), _) => (percent.trim_end(), 100),
+        (_, Some(millionths)) => (millionths.trim_end(), 1_000_000),
+        _ => (text, 1),
+    };
+    let whole = number.parse::<Nav>().ok().map(Nav::millionths).filter(|whole| whole % of == 0);
+    let bad = "write a decimal such as 0.995, a percentage such as 99.5%, or 995000ppm";
+    whole.map(|whole| Nav::new(whole / of)).ok_or_else(|| bad.to_owned())
 }
 
 #[derive(Serialize)]
@@ -52,9 +63,9 @@ impl PoolRisk {
         let mut rows = vec![
             ("pool", self.pool.to_string()),
             ("height", report.height.to_string()),
-            ("net asset value", nav(report.nav)),
+            ("net asset value", report.nav.to_string()),
         ];
-        rows.extend(report.market.map(|market| ("market price", nav(market))));
+        rows.extend(report.market.map(|market| ("market price", market.to_string())));
         rows.extend(report.depeg.map(|depeg| {
             let difference = match depeg {
                 Depeg::AtPar => "none".to_owned(),
@@ -106,4 +117,41 @@ pub(crate) fn run(args: &Risk, session: &Session<'_>) -> Result<()> {
     });
     session.out.show(&Risks { pools: pools.collect::<Result<_>>()? });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_a_decimal_a_percentage_or_millionths() {
+        for (text, millionths) in [
+            ("0.995", 995_000),
+            ("1", 1_000_000),
+            ("99.5%", 995_000),
+            ("0.0001%", 1),
+            ("7ppm", 7),
+            ("5000", 5_000_000_000),
+            ("1000000%", 10_000_000_000),
+            ("340282366920938463463374607431768.211455", u128::MAX),
+        ] {
+            assert_eq!(price(text).map(Nav::millionths), Ok(millionths), "{text}");
+        }
+        for bad in [
+            "",
+            ".5",
+            "1.",
+            "-1",
+            "+1",
+            "1.0000001",
+            "1e3",
+            "0,9",
+            "%",
+            "0.00001%",
+            "0.5ppm",
+            "340282366920938463463374607431768.211456",
+        ] {
+            assert!(price(bad).is_err(), "{bad}");
+        }
+    }
 }

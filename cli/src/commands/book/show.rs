@@ -7,8 +7,8 @@ use serde::Serialize;
 use tapstake_ledger::{Head, Ledger};
 use tapstake_params::Height;
 use tapstake_restake::{
-    Backing, Book, BookError, Exit, Flows, LrtExposure, PartsPerMillion, PooledStake, Rewards, ServiceId,
-    ServiceTerms,
+    Backing, Book, BookError, Exit, Flows, LrtExposure, LrtPool, Nav, PartsPerMillion, PoolId, PooledStake,
+    Rewards, ServiceId, ServiceTerms, StakeStatus,
 };
 
 use super::BookFile;
@@ -35,7 +35,7 @@ pub(super) struct State {
     pub(super) stakes: Vec<Stake>,
     slashed_providers: BTreeMap<XOnlyPublicKey, Height>,
     pub(super) pools: Vec<Pool>,
-    pools_over_receipts: Vec<Lrt>,
+    pub(super) pools_over_receipts: Vec<Lrt>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +47,9 @@ pub(super) struct Service {
     pub(super) nominal_sat: String,
     pub(super) slashable_sat: u64,
     pub(super) lost_sat: u64,
+    /// How many stakes have left it and still stand for it.
+    pub(super) leaving: u64,
+    pub(super) leaving_slashable_sat: u64,
     pub(super) providers: Vec<Provider>,
 }
 
@@ -62,8 +65,11 @@ pub(super) struct Provider {
     pub(super) commission_owed: String,
     pub(super) commission_paid: String,
     pub(super) held: String,
+    pub(super) given_back: String,
     /// In 1e-18 base units.
     pub(super) carry: String,
+    /// What one sat has earned since the beginning, as a decimal.
+    pub(super) per_sat: String,
 }
 
 #[derive(Serialize)]
@@ -72,24 +78,37 @@ pub(super) struct Stake {
     pub(super) value_sat: u64,
     pub(super) slashable_sat: u64,
     pub(super) owner: String,
-    pub(super) status: String,
+    pub(super) status: &'static str,
+    /// The first height at which a stake that unbonds or has expired can be withdrawn.
+    pub(super) withdrawable_at: Option<Height>,
     pub(super) expires_at: Height,
     pub(super) pool: Option<String>,
     pub(super) nominal_sat: BTreeMap<ServiceId, String>,
+    /// What it has counted for and still stands for, by service.
+    pub(super) leaving: BTreeMap<ServiceId, Left>,
+    /// What is leaving counts with the rest.
     pub(super) leverage: Option<PartsPerMillion>,
     pub(super) claimable: BTreeMap<ServiceId, String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Left {
+    pub(super) nominal_sat: String,
+    /// The first height at which the service relies on it no more.
+    pub(super) until: Height,
 }
 
 #[derive(Serialize)]
 pub(super) struct Pool {
     pub(super) name: String,
     pub(super) supply: String,
-    pub(super) nav: tapstake_restake::Nav,
+    pub(super) nav: Nav,
     pub(super) assets_sat: u64,
     pub(super) cash_sat: u64,
     pub(super) queued_sat: u64,
     pub(super) backing: Backing,
     pub(super) backing_ratio: Option<PartsPerMillion>,
+    pub(super) missing_sat: u64,
     pub(super) frozen: bool,
     pub(super) flows: Flows,
     pub(super) holders: BTreeMap<String, String>,
@@ -105,13 +124,16 @@ pub(super) struct ExitRow {
 }
 
 #[derive(Serialize)]
-struct Lrt {
-    name: String,
-    over: String,
-    supply: String,
-    assets: String,
-    exposure: Option<LrtExposure>,
-    holders: BTreeMap<String, String>,
+pub(super) struct Lrt {
+    pub(super) name: String,
+    pub(super) over: String,
+    pub(super) supply: String,
+    /// Shares of the pool beneath.
+    pub(super) assets: String,
+    /// The parts of them that services count.
+    pub(super) services: BTreeMap<ServiceId, PartsPerMillion>,
+    pub(super) exposure: Option<LrtExposure>,
+    pub(super) holders: BTreeMap<String, String>,
 }
 
 impl State {
@@ -123,17 +145,8 @@ impl State {
         let book = ledger.book();
         let services = book.services().map(|service| self::service(book, service.name));
         let stakes = book.stakes().map(|stake| self::stake(book, &stake.outpoint));
-        let pools_over_receipts = book.lrt_pools().map(|(name, over, lrt)| {
-            let (_, beneath) = book.lrt_pool(name)?;
-            Ok(Lrt {
-                name: name.to_string(),
-                over: over.to_string(),
-                supply: lrt.supply().to_string(),
-                assets: lrt.assets().to_string(),
-                exposure: lrt.exposure(beneath).ok(),
-                holders: lrt.holders().map(|(name, shares)| (name.to_string(), shares.to_string())).collect(),
-            })
-        });
+        let pools_over_receipts =
+            book.lrt_pools().map(|(name, over, lrt)| Ok(self::lrt(name, over, lrt, book.pool(over)?)));
         Ok(State {
             network: ledger.network().into(),
             height: book.height(),
@@ -151,9 +164,11 @@ impl State {
 fn service(book: &Book, name: &ServiceId) -> Result<Service, BookError> {
     let view = book.service(name)?;
     let providers = book.providers(name)?.into_iter().map(|view| {
-        let Rewards { staked, put_in, commission, commission_paid, paid, held, carry, .. } = *view.rewards;
-        let [put_in, owed, commission_paid, paid, held, carry] =
-            [put_in, commission, commission_paid, paid, held, carry].map(|number| number.to_string());
+        let Rewards { staked, put_in, commission, commission_paid, paid, held, given_back, carry, per_sat } =
+            *view.rewards;
+        let [put_in, owed, commission_paid, paid, held, given_back, carry] =
+            [put_in, commission, commission_paid, paid, held, given_back, carry]
+                .map(|number| number.to_string());
         Provider {
             provider: view.provider,
             commission: view.commission,
@@ -164,7 +179,9 @@ fn service(book: &Book, name: &ServiceId) -> Result<Service, BookError> {
             commission_owed: owed,
             commission_paid,
             held,
+            given_back,
             carry,
+            per_sat: per_sat.to_string(),
         }
     });
     Ok(Service {
@@ -174,6 +191,8 @@ fn service(book: &Book, name: &ServiceId) -> Result<Service, BookError> {
         nominal_sat: view.exposure.nominal.to_string(),
         slashable_sat: view.exposure.slashable.to_sat(),
         lost_sat: view.exposure.lost.to_sat(),
+        leaving: view.leaving,
+        leaving_slashable_sat: view.leaving_slashable.to_sat(),
         providers: providers.collect(),
     })
 }
@@ -187,18 +206,49 @@ fn stake(book: &Book, outpoint: &OutPoint) -> Result<Stake, BookError> {
             owed => drop(claimable.insert(service.name.clone(), owed.to_string())),
         }
     }
+    let (status, withdrawable_at) = self::status(view.status);
+    let leaving = exposure.leaving.iter().map(|(service, left)| {
+        (service.clone(), Left { nominal_sat: left.nominal.to_string(), until: left.until })
+    });
     Ok(Stake {
         stake: *outpoint,
         value_sat: view.value.to_sat(),
         slashable_sat: view.slashable.to_sat(),
         owner: view.owner.to_string(),
-        status: view.status.to_string(),
+        status,
+        withdrawable_at,
         expires_at: view.expires_at,
         pool: book.minted_in(outpoint)?.map(ToString::to_string),
         leverage: exposure.leverage_floor(),
+        leaving: leaving.collect(),
         nominal_sat: exposure.nominal.into_iter().map(|(name, sat)| (name, sat.to_string())).collect(),
         claimable,
     })
+}
+
+/// A word for where a stake is, and from when on it can be withdrawn.
+const fn status(status: StakeStatus) -> (&'static str, Option<Height>) {
+    match status {
+        StakeStatus::Active => ("active", None),
+        StakeStatus::Unbonding { until } => ("unbonding", Some(until)),
+        StakeStatus::Expired { until } => ("expired", Some(until)),
+        StakeStatus::Returned => ("returned", None),
+        StakeStatus::Spent => ("spent", None),
+        StakeStatus::Expanded => ("expanded", None),
+        StakeStatus::Slashed => ("slashed", None),
+    }
+}
+
+fn lrt(name: &PoolId, over: &PoolId, state: &LrtPool, beneath: &tapstake_restake::Pool) -> Lrt {
+    Lrt {
+        name: name.to_string(),
+        over: over.to_string(),
+        supply: state.supply().to_string(),
+        assets: state.assets().to_string(),
+        services: state.services().clone(),
+        exposure: state.exposure(beneath).ok(),
+        holders: state.holders().map(|(name, shares)| (name.to_string(), shares.to_string())).collect(),
+    }
 }
 
 fn pool(name: &str, state: &tapstake_restake::Pool) -> Pool {
@@ -212,6 +262,7 @@ fn pool(name: &str, state: &tapstake_restake::Pool) -> Pool {
         queued_sat: state.queue().total().to_sat(),
         backing: state.backing(),
         backing_ratio: state.backing().ratio_floor(),
+        missing_sat: state.backing().missing().to_sat(),
         frozen: state.is_frozen(),
         flows: *state.flows(),
         holders: state.holders().map(|(name, shares)| (name.to_string(), shares.to_string())).collect(),
@@ -228,6 +279,46 @@ impl Show for State {
             ("entries", self.entries.to_string()),
             ("hash", self.head.to_string()),
         ])];
+        parts.extend([self.services_text(), self.stakes_text(), self.pools_text()]);
+        let left = self.stakes.iter().flat_map(|stake| {
+            let row = |(service, left): (&ServiceId, &Left)| {
+                let (stake, sat) = (stake.stake.to_string(), left.nominal_sat.clone());
+                vec![service.to_string(), stake, sat, format!("height {}", left.until)]
+            };
+            stake.leaving.iter().map(row)
+        });
+        parts.extend(rows(&["service", "still relies on", "counted sat", "below"], &["counted sat"], left));
+        let exits = self.pools.iter().flat_map(|pool| {
+            let row = |ExitRow { exit, state }: &ExitRow| {
+                let claim = state.claim.to_sat().to_string();
+                let (holder, from) = (state.holder.to_string(), format!("height {}", state.matures_at));
+                vec![pool.name.clone(), exit.to_string(), holder, claim, from]
+            };
+            pool.exits.iter().map(row)
+        });
+        parts.extend(rows(&["pool", "exit", "holder", "owed sat", "due from"], &["exit", "owed sat"], exits));
+        let over = self.pools_over_receipts.iter().map(|pool| {
+            let worth = pool.exposure.as_ref().map(|exposure| exposure.value.to_sat().to_string());
+            let services: Vec<_> =
+                pool.services.iter().map(|(name, part)| format!("{name} {part}")).collect();
+            let (supply, assets) = (pool.supply.clone(), pool.assets.clone());
+            let (worth, services) = (worth.unwrap_or_default(), services.join(", "));
+            vec![pool.name.clone(), pool.over.clone(), supply, assets, worth, services]
+        });
+        let header = ["pool", "over", "shares", "holds shares", "worth sat", "services count"];
+        parts.extend(rows(&header, &header[2..5], over));
+        parts.join("\n\n")
+    }
+}
+
+/// A table, if it has rows.
+fn rows(header: &[&str], right: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Option<String> {
+    let rows: Vec<_> = rows.collect();
+    (!rows.is_empty()).then(|| table(header, right, rows))
+}
+
+impl State {
+    fn services_text(&self) -> String {
         let rows = self.services.iter().flat_map(|service| {
             let row = |provider: &Provider| {
                 vec![
@@ -235,49 +326,67 @@ impl Show for State {
                     provider.provider.to_string(),
                     provider.staked_sat.to_string(),
                     service.slashable_sat.to_string(),
+                    service.leaving_slashable_sat.to_string(),
                     format!("{} {}", provider.put_in, service.terms.denomination),
                     provider.paid.clone(),
+                    provider.held.clone(),
+                    provider.given_back.clone(),
+                    provider.per_sat.clone(),
                     provider.slashed_at.map(|height| format!("at {height}")).unwrap_or_default(),
                 ]
             };
             service.providers.iter().map(row).collect::<Vec<_>>()
         });
-        let header = ["service", "provider", "staked sat", "slashable sat", "put in", "paid", "slashed"];
-        parts.push(table(&header, &["staked sat", "slashable sat", "put in", "paid"], rows));
+        let header = [
+            "service",
+            "provider",
+            "staked sat",
+            "slashable sat",
+            "leaving sat",
+            "put in",
+            "paid",
+            "held",
+            "given back",
+            "per sat",
+            "slashed",
+        ];
+        table(&header, &header[2..9], rows)
+    }
+
+    fn stakes_text(&self) -> String {
         let rows = self.stakes.iter().map(|stake| {
             vec![
                 stake.stake.to_string(),
                 stake.value_sat.to_string(),
                 stake.slashable_sat.to_string(),
                 stake.leverage.map(|leverage| leverage.to_string()).unwrap_or_default(),
-                stake.status.clone(),
+                stake.status.to_owned(),
+                stake.withdrawable_at.map(|height| format!("height {height}")).unwrap_or_default(),
                 stake.pool.clone().unwrap_or_default(),
             ]
         });
-        let header = ["stake", "value sat", "slashable sat", "leverage", "status", "pool"];
-        parts.push(table(&header, &["value sat", "slashable sat", "leverage"], rows));
+        let header = ["stake", "value sat", "slashable sat", "leverage", "status", "locked below", "pool"];
+        table(&header, &header[1..4], rows)
+    }
+
+    fn pools_text(&self) -> String {
         let rows = self.pools.iter().map(|pool| {
             vec![
                 pool.name.clone(),
                 pool.supply.clone(),
-                nav(pool.nav),
+                pool.nav.to_string(),
                 pool.assets_sat.to_string(),
                 pool.queued_sat.to_string(),
                 pool.cash_sat.to_string(),
+                pool.missing_sat.to_string(),
                 pool.backing_ratio.map(|ratio| ratio.to_string()).unwrap_or_default(),
                 if pool.frozen { "frozen".to_owned() } else { String::new() },
             ]
         });
-        let header = ["pool", "shares", "value", "assets sat", "queued sat", "cash sat", "backing", ""];
-        parts.push(table(&header, &header[1..7], rows));
-        parts.join("\n\n")
+        let header =
+            ["pool", "shares", "value", "assets sat", "queued sat", "cash sat", "missing sat", "backing", ""];
+        table(&header, &header[1..8], rows)
     }
-}
-
-/// A net asset value as a decimal: 1 when the pool opens.
-pub(super) fn nav(value: tapstake_restake::Nav) -> String {
-    let ppm = value.millionths();
-    format!("{}.{:06}", ppm / 1_000_000, ppm % 1_000_000)
 }
 
 pub(crate) fn run(args: &ShowArgs, session: &Session<'_>) -> Result<()> {
