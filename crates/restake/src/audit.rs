@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use bitcoin::XOnlyPublicKey;
+use tapstake_params::Height;
 
 use crate::BookError;
 use crate::exposure::Exposure;
@@ -57,6 +58,9 @@ pub enum Imbalance {
         /// Its status.
         status: StakeStatus,
     },
+    /// What stakes have left and stand for is not what ends at later heights.
+    #[error("what stakes have left at services does not end at later heights, each once")]
+    Leaving,
     /// A pool's flows, shares, stakes or exits are not the sums of their parts.
     #[error("pool {pool}: {what}")]
     Pool {
@@ -86,8 +90,11 @@ struct Sums {
     fractions: u128,
 }
 
-pub(crate) fn check(ledger: &Ledger) -> Result<(), Imbalance> {
+pub(crate) fn check(ledger: &Ledger, height: Height) -> Result<(), Imbalance> {
     let registry = &ledger.registry;
+    if !ledger.leaving_agrees(height) {
+        return Err(Imbalance::Leaving);
+    }
     let mut sums: BTreeMap<usize, Sums> = BTreeMap::new();
     let mut exposures: BTreeMap<u32, Exposure> = BTreeMap::new();
     for stake in ledger.stakes.iter() {
@@ -212,7 +219,7 @@ mod tests {
     use bitcoin::key::{Keypair, Secp256k1};
     use bitcoin::{Amount, OutPoint};
     use tapstake_crypto::pop::Account;
-    use tapstake_params::{Height, SlashingRate, Timelock};
+    use tapstake_params::{SlashingRate, Timelock};
 
     use super::*;
     use crate::event::Event;
@@ -262,7 +269,8 @@ mod tests {
     /// What is found in books that balance but for this change.
     fn tampered(change: impl FnOnce(&mut Ledger)) -> Imbalance {
         let (mut ledger, receipts) = books();
-        let check = |ledger: &Ledger| check(ledger).and_then(|()| check_receipts(ledger, &receipts));
+        let check =
+            |ledger: &Ledger| check(ledger, Height::new(11)).and_then(|()| check_receipts(ledger, &receipts));
         check(&ledger).unwrap();
         change(&mut ledger);
         check(&ledger).unwrap_err()

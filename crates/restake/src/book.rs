@@ -138,10 +138,7 @@ impl Book {
             Event::Slash { provider } => self.slash(provider, height),
             Event::Mint { pool, holder, stake } => receipts.mint(ledger, pool, holder, stake),
             Event::ReturnStake { stake, returned } => self.take_back(stake, *returned, height),
-            Event::ChooseService { service, .. } => {
-                ledger.registry.service(service)?;
-                receipts.change(event, height)
-            }
+            Event::ChooseService { pool, service, part } => receipts.choose(ledger, pool, service, *part),
             _ => receipts.change(event, height),
         }
     }
@@ -398,7 +395,7 @@ impl Book {
     ///
     /// [`Imbalance`] if a sum that is kept is not the sum over its parts.
     pub fn check(&self) -> Result<(), Imbalance> {
-        audit::check(&self.ledger)?;
+        audit::check(&self.ledger, self.height)?;
         audit::check_receipts(&self.ledger, &self.receipts)
     }
 }

@@ -208,6 +208,36 @@ pub enum BookError {
         /// The limit.
         limit: PartsPerMillion,
     },
+    /// A part of nothing.
+    #[error("provider {provider} would count nothing of stake {outpoint}")]
+    EmptyPart {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The provider.
+        provider: XOnlyPublicKey,
+    },
+    /// The stake does not count for the service, so it cannot be withdrawn.
+    #[error("stake {outpoint} does not count for {service}")]
+    NotAllocated {
+        /// The stake.
+        outpoint: OutPoint,
+        /// The service.
+        service: ServiceId,
+    },
+    /// The services that a pool over receipts has chosen would count more than one of them allows.
+    #[error(
+        "the services of pool {pool} would count {sum} of its deposits: {service} allows a leverage of {limit}"
+    )]
+    LrtLeverage {
+        /// The pool over receipts.
+        pool: PoolId,
+        /// The service whose limit it is.
+        service: ServiceId,
+        /// What they would count together.
+        sum: PartsPerMillion,
+        /// The limit.
+        limit: PartsPerMillion,
+    },
     /// A reward in another coin.
     #[error("{service} pays in {expected}, not in {found}")]
     Denomination {

@@ -228,6 +228,11 @@ impl Ledger {
         let index = self.registry.service(service)?;
         self.stakes[stake].require_active()?;
         let targets = self.targets(stake, index, allocation)?;
+        let counts =
+            self.by_service(&self.stakes[stake].positions).get(&index).is_some_and(|nominal| *nominal > 0);
+        if targets.is_empty() && !counts {
+            return Err(BookError::NotAllocated { outpoint: *outpoint, service: service.clone() });
+        }
         let mut positions = self.settled(stake, index)?;
         for (accumulator, nominal) in targets {
             match positions.iter_mut().find(|position| position.accumulator == accumulator) {
@@ -285,6 +290,9 @@ impl Ledger {
                     }
                     if targets.iter().any(|(other, _)| *other == accumulator) {
                         return Err(BookError::RepeatedProvider { outpoint, provider });
+                    }
+                    if part.amount == Amount::ZERO {
+                        return Err(BookError::EmptyPart { outpoint, provider });
                     }
                     sum = sum.checked_add(part.amount).unwrap_or(Amount::MAX);
                     targets.push((accumulator, part.amount.to_sat()));
@@ -468,6 +476,13 @@ impl Ledger {
         if let Some(old) = old.filter(|old| leaving.is_none_or(|new| new.until != old.until)) {
             self.leaving_ends.remove(&(old.until, stake, service));
         }
+    }
+
+    /// Whether what stakes have left is in both of its orders, and ends above a height.
+    pub(crate) fn leaving_agrees(&self, height: Height) -> bool {
+        let ends = self.leaving.iter().map(|((stake, service), left)| (left.until, *stake, *service));
+        self.leaving.len() == self.leaving_ends.len()
+            && ends.into_iter().all(|end| height < end.0 && self.leaving_ends.contains(&end))
     }
 
     /// Forgets what nobody relies on any more at a height.

@@ -96,13 +96,21 @@ impl LrtPool {
         if part == PartsPerMillion::ZERO || part > PartsPerMillion::ONE {
             return Err(LrtError::Part { service, part });
         }
-        let mut others = self.services.iter().filter(|(other, _)| **other != service);
-        let sum = others.try_fold(part, |sum, (_, part)| sum.checked_add(*part));
-        if sum.is_none_or(|sum| sum > self.limit) {
+        if self.leverage_with(&service, part).is_none_or(|sum| sum > self.limit) {
             return Err(LrtError::Leverage { service, limit: self.limit });
         }
         self.services.insert(service, part);
         Ok(())
+    }
+
+    /// What the services count together, if `service` counts `part`. `None` if that does not fit.
+    pub(crate) fn leverage_with(
+        &self,
+        service: &ServiceId,
+        part: PartsPerMillion,
+    ) -> Option<PartsPerMillion> {
+        let mut others = self.services.iter().filter(|(other, _)| *other != service);
+        others.try_fold(part, |sum, (_, part)| sum.checked_add(*part))
     }
 
     /// Leaves a service.
@@ -133,7 +141,7 @@ impl LrtPool {
     }
 
     /// Gives up `shares` of this pool for shares of `pool`, rounded down. Who leaves shares behind leaves them at least one
-    /// share of `pool`.
+    /// share of `pool`, since the rate of this pool never falls.
     ///
     /// # Errors
     ///
@@ -142,10 +150,8 @@ impl LrtPool {
     pub fn redeem(&mut self, pool: &mut Pool, holder: &HolderId, shares: u128) -> Result<u128, LrtError> {
         self.check_foreign(holder)?;
         self.shares.check(holder, shares)?;
-        let worth =
-            self.shares.assets_for_floor(shares).ok_or(ShareError::Overflow("the value of shares"))?;
-        let kept_back = u128::from(shares < self.shares.supply());
-        let assets = worth.min(self.shares.assets().saturating_sub(kept_back));
+        let worth = self.shares.assets_for_floor(shares);
+        let assets = worth.ok_or(ShareError::Overflow("the value of shares"))?.min(self.shares.assets());
         if assets == 0 {
             return Err(ShareError::NoAssets { shares }.into());
         }

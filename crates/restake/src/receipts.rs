@@ -14,7 +14,7 @@ use crate::risk::{RiskReport, StakeAtRisk};
 use crate::shares::Nav;
 use crate::stake::AdmittedStake;
 use crate::table::{Table, id};
-use crate::units::{HolderId, PartsPerMillion, PoolId};
+use crate::units::{HolderId, PartsPerMillion, PoolId, ServiceId};
 
 /// Before the names of the accounts in which pools over receipts hold their shares.
 const LRT_PREFIX: &str = "lrt:";
@@ -76,9 +76,6 @@ impl Receipts {
             }
             Event::MakeGood { pool, amount } => self.with(pool, |pool| pool.make_good(*amount)),
             Event::WriteDown { pool, amount } => self.with(pool, |pool| pool.write_down(*amount).map(drop)),
-            Event::ChooseService { pool, service, part } => {
-                self.with_lrt(pool, |lrt, _| lrt.choose(service.clone(), *part))
-            }
             Event::LeaveService { pool, service } => self.with_lrt(pool, |lrt, _| lrt.leave(service)),
             Event::LrtDeposit { pool, holder, shares } => {
                 check_holder(holder)?;
@@ -108,6 +105,7 @@ impl Receipts {
             | Event::EndStake { .. }
             | Event::Slash { .. }
             | Event::Mint { .. }
+            | Event::ChooseService { .. }
             | Event::ReturnStake { .. } => Ok(()),
         }
     }
@@ -184,6 +182,27 @@ impl Receipts {
             return Err(BookError::PoolUnbonding { pool: name.clone(), actual, outpoint: *outpoint, asked });
         }
         Ok(())
+    }
+
+    /// Chooses a service for a pool over receipts, within the limits of all the services that it has chosen.
+    pub(crate) fn choose(
+        &mut self,
+        ledger: &Ledger,
+        name: &PoolId,
+        service: &ServiceId,
+        part: PartsPerMillion,
+    ) -> Result<(), BookError> {
+        ledger.registry.service(service)?;
+        let (lrt, _) = self.lrt_pool(name)?;
+        let sum = lrt.leverage_with(service, part).ok_or(BookError::Overflow("what services count"))?;
+        for chosen in lrt.services().keys().chain([service]) {
+            let limit = ledger.registry.services[ledger.registry.service(chosen)?].terms.leverage_limit;
+            if sum > limit {
+                let (pool, service) = (name.clone(), chosen.clone());
+                return Err(BookError::LrtLeverage { pool, service, sum, limit });
+            }
+        }
+        self.with_lrt(name, |lrt, _| lrt.choose(service.clone(), part))
     }
 
     /// The stake of a pool has become another one. The pool to which that one belongs, if any.

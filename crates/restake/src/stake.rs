@@ -64,8 +64,8 @@ pub enum StakeDataError {
         /// The value.
         value: Amount,
     },
-    /// Slashed part and refunds do not fit into the value.
-    #[error("stake {outpoint}: slashed part and refunds are not within its {} sat", value.to_sat())]
+    /// The slashed part and either refund do not fit into the value.
+    #[error("stake {outpoint}: slashed part and refund are not within its {} sat", value.to_sat())]
     Slashing {
         /// The stake.
         outpoint: OutPoint,
@@ -159,8 +159,9 @@ impl TryFrom<JournalledStake> for AdmittedStake {
         if value == Amount::ZERO || value > Amount::MAX_MONEY {
             return Err(StakeDataError::Value { outpoint, value });
         }
-        let paid = data.slashed.checked_add(data.refund);
-        let fits = paid.is_some_and(|paid| paid <= value) && data.unbonding_refund < value;
+        // The part that is slashed shrinks with the unbonding's fee by no more than that fee, which is not refunded.
+        let mut refunds = [data.refund, data.unbonding_refund].into_iter();
+        let fits = refunds.all(|refund| data.slashed.checked_add(refund).is_some_and(|paid| paid <= value));
         if data.slashed == Amount::ZERO || !fits {
             return Err(StakeDataError::Slashing { outpoint, value });
         }
