@@ -421,6 +421,17 @@ fn what_was_acknowledged_while_the_index_could_not_be_written_is_never_cut() {
     assert!(!mark.exists(), "the index has all entries again");
     fs::write(book.file(), [&whole[..], b"garbage\n"].concat()).unwrap();
     assert_eq!(Ledger::repair(&book.file()).unwrap().1.map(|cut| cut.line), Some(23));
+
+    // Who knows better may still have a line without an end cut.
+    fs::write(book.file(), &whole[..whole.len() - 9]).unwrap();
+    fs::write(book.index(), &index).unwrap();
+    fs::write(&mark, b"").unwrap();
+    let (mut ledger, cut) = Ledger::repair(&book.file()).unwrap();
+    assert_eq!(cut.map(|cut| (cut.line, cut.unacknowledged)), Some((22, false)));
+    assert!(!mark.exists());
+    assert_eq!(ledger.append(next).unwrap().counter, ENTRIES + 1);
+    drop(ledger);
+    assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Current);
 }
 
 #[cfg(unix)]
