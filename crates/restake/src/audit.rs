@@ -334,4 +334,65 @@ mod tests {
         let found = tampered(|ledger| ledger.stakes[0].pool = None);
         assert!(matches!(found, Imbalance::Pool { .. }), "{found}");
     }
+
+    /// What is found in books whose only pool was changed like this.
+    fn tampered_pool(change: impl FnOnce(&mut Pool)) -> Imbalance {
+        let (ledger, mut receipts) = books();
+        let (pool, holder) = (PoolId::new("p").unwrap(), HolderId::new("alice").unwrap());
+        let exit = Event::RequestExit { pool: pool.clone(), holder, shares: 7_000_000 };
+        receipts.change(&exit, Height::new(10)).unwrap();
+        check_receipts(&ledger, &receipts).unwrap();
+        change(receipts.tamper_pool(&pool));
+        check_receipts(&ledger, &receipts).unwrap_err()
+    }
+
+    #[test]
+    fn a_satoshi_or_a_share_too_many_or_too_few_in_a_pool_is_found() {
+        type Change = (fn(&mut Pool), &'static str);
+        let pools: [Change; 5] = [
+            (|pool| pool.tamper_shares().gain(1).unwrap(), "minted and earned"),
+            (|pool| pool.tamper_shares().reduce_to(0), "minted and earned"),
+            (|pool| pool.tamper_shares().conjure(), "shares are not the supply"),
+            (|pool| pool.tamper_queue().forget(), "claims are not the queue"),
+            (Pool::tamper_staked, "not the reserves"),
+        ];
+        for (change, part) in pools {
+            let found = tampered_pool(change);
+            assert!(matches!(&found, Imbalance::Pool { what, .. } if what.contains(part)), "{part}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_stake_that_was_minted_for_and_is_in_no_pool_is_found() {
+        let found = tampered(|ledger| {
+            let mut stray = ledger.stakes[0].clone();
+            (stray.outpoint.vout, stray.positions) = (2, vec![]);
+            ledger.stakes.push(stray);
+        });
+        assert_eq!(found, Imbalance::Minted { minted: 2, pooled: 1 });
+    }
+
+    #[test]
+    fn receipts_over_receipts_that_do_not_add_up_are_found() {
+        let (ledger, mut receipts) = books();
+        let [name, over] = ["l", "p"].map(|name| PoolId::new(name).unwrap());
+        let (holder, height) = (HolderId::new("alice").unwrap(), Height::new(10));
+        let leverage_limit = PartsPerMillion::ONE;
+        receipts
+            .change(&Event::OpenLrt { pool: name.clone(), over: over.clone(), leverage_limit }, height)
+            .unwrap();
+        let deposit = Event::LrtDeposit { pool: name.clone(), holder: holder.clone(), shares: 1_000 };
+        receipts.change(&deposit, height).unwrap();
+        check_receipts(&ledger, &receipts).unwrap();
+
+        let mut robbed = receipts.clone();
+        let account = robbed.tamper_lrt(&name).account().clone();
+        robbed.tamper_pool(&over).transfer(&account, &holder, 1).unwrap();
+        let found = check_receipts(&ledger, &robbed).unwrap_err();
+        assert!(matches!(&found, Imbalance::Pool { what, .. } if what.contains("beneath")), "{found}");
+
+        receipts.tamper_lrt(&name).tamper_shares().conjure();
+        let found = check_receipts(&ledger, &receipts).unwrap_err();
+        assert!(matches!(&found, Imbalance::Pool { what, .. } if what.contains("supply")), "{found}");
+    }
 }

@@ -259,3 +259,10 @@ impl LrtPool {
         Ok(())
     }
 }
+
+#[cfg(test)]
+impl LrtPool {
+    pub(crate) fn tamper_shares(&mut self) -> &mut Shares {
+        &mut self.shares
+    }
+}

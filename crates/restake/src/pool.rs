@@ -522,3 +522,18 @@ impl Pool {
 fn to_amount(sat: u128) -> Option<Amount> {
     u64::try_from(sat).ok().map(Amount::from_sat).filter(|amount| *amount <= Amount::MAX_MONEY)
 }
+
+#[cfg(test)]
+impl Pool {
+    pub(crate) fn tamper_shares(&mut self) -> &mut Shares {
+        &mut self.shares
+    }
+
+    pub(crate) fn tamper_queue(&mut self) -> &mut ExitQueue {
+        &mut self.queue
+    }
+
+    pub(crate) fn tamper_staked(&mut self) {
+        self.staked -= 1;
+    }
+}

@@ -322,3 +322,15 @@ fn check_holder(holder: &HolderId) -> Result<(), BookError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+impl Receipts {
+    pub(crate) fn tamper_pool(&mut self, name: &PoolId) -> &mut Pool {
+        let pool = self.id(name).unwrap();
+        &mut self.pools[pool].1
+    }
+
+    pub(crate) fn tamper_lrt(&mut self, name: &PoolId) -> &mut LrtPool {
+        &mut self.lrt_pools.get_mut(name).unwrap().1
+    }
+}

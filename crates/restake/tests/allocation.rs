@@ -90,6 +90,19 @@ fn every_services_leverage_limit_holds_over_all_services_together() {
 }
 
 #[test]
+fn a_limit_that_does_not_divide_into_satoshi_is_rounded_down() {
+    let mut story = Story::new();
+    let leverage_limit = PartsPerMillion::percent(150).unwrap();
+    let terms = ServiceTerms { leverage_limit, ..terms("uc") };
+    story.enter(Event::RegisterService { service: service("strict"), terms }).enter(opt_in("strict", 1, 0));
+    story.enter(admit(1, 70_001, &[1])).enter(share(1, "a"));
+    // 150 % of 70,001 sat are 105,001.5.
+    let refusal = story.refused(exclusive(1, "strict", &[(1, 35_001)]));
+    assert!(matches!(refusal, BookError::Leverage { nominal: 105_002, .. }), "{refusal}");
+    story.enter(exclusive(1, "strict", &[(1, 35_000)]));
+}
+
+#[test]
 fn what_a_stake_has_left_counts_for_leverage_until_nobody_relies_on_it() {
     let mut story = Story::new();
     let once = ServiceTerms { leverage_limit: PartsPerMillion::ONE, ..terms("uc") };
@@ -212,6 +225,23 @@ fn nothing_is_entered_beside_a_stake_that_has_expired_and_still_counts() {
     story.enter(reward("a", 1, "ua", 300));
     assert_eq!((story.claimable(1, "a"), story.rewards("a", 1).held), (200, 300));
     assert_eq!(story.status(1), StakeStatus::Expired { until: Height::new(10_100) });
+}
+
+#[test]
+fn beside_an_expired_stake_no_other_end_is_entered_either() {
+    let mut story = one_stake();
+    let later = JournalledStake { expires_at: Height::new(20_000), ..stake_data(2, 50_000, &[1]) };
+    story.enter(Event::AdmitStake { stake: Box::new(later.try_into().unwrap()) });
+    story.at(10_000);
+    let due = BookError::ExpiryDue {
+        outpoint: outpoint(1),
+        expires_at: Height::new(10_000),
+        height: Height::new(10_000),
+    };
+    for (stake, how) in [(1, End::Unbonding), (1, End::Spent), (2, End::Unbonding), (2, End::Spent)] {
+        assert_eq!(story.refused(end(stake, how)), due, "{how:?} of stake {stake}");
+    }
+    story.enter(end(1, End::Expired)).enter(end(2, End::Spent));
 }
 
 #[test]

@@ -214,6 +214,34 @@ fn a_pool_over_receipts_loses_with_the_pool_beneath_and_in_no_other_way() {
 }
 
 #[test]
+fn nobody_acts_in_the_name_of_a_pool_over_receipts() {
+    let mut story = pooled();
+    for name in ["l", "m"] {
+        let leverage_limit = PartsPerMillion::ONE;
+        story.enter(Event::OpenLrt { pool: pool(name), over: pool("p"), leverage_limit });
+    }
+    let shares = view(&story, "p").balance(&holder("alice"));
+    story.enter(Event::LrtDeposit { pool: pool("l"), holder: holder("alice"), shares });
+    story.enter(Event::LrtDeposit { pool: pool("m"), holder: holder("bob"), shares });
+    story.enter(admit(3, 50_000, &[1]));
+    let (account, gift) = (holder("lrt:l"), shares * 2);
+    let (from, to) = (holder("bob"), account.clone());
+    story.enter(Event::LrtTransfer { pool: pool("m"), from, to, shares: gift });
+    for event in [
+        exit("p", "lrt:l", shares),
+        Event::RequestWithdrawal { pool: pool("p"), holder: account.clone(), amount: sat(50_000) },
+        Event::Transfer { pool: pool("p"), from: account.clone(), to: holder("eve"), shares },
+        mint("p", "lrt:l", 3),
+        expand(1, 4, 120_000, &[1, 2], Some("lrt:l")),
+        Event::LrtDeposit { pool: pool("m"), holder: account.clone(), shares },
+        Event::LrtRedeem { pool: pool("m"), holder: account.clone(), shares: gift },
+        Event::LrtReward { pool: pool("m"), from: account.clone(), shares },
+    ] {
+        assert_eq!(story.refused(event), BookError::ReservedHolder(account.clone()));
+    }
+}
+
+#[test]
 fn pools_have_one_name_each() {
     let mut story = pooled();
     let over = |name: &str, over: &str| Event::OpenLrt {
@@ -241,6 +269,49 @@ fn the_risk_of_a_pool_counts_what_its_stakes_can_still_lose() {
     story.at(300).enter(give_back_stake(1, 100_000));
     assert_eq!(report(&story, 300).every_provider.loss, sat(LOSS_IN_UNBONDING));
     assert!(matches!(story.book.risk(&pool("z"), Height::new(300), None), Err(BookError::UnknownPool(_))));
+}
+
+#[test]
+fn nothing_is_looked_at_from_below_the_last_entry() {
+    let mut story = pooled();
+    let shares = view(&story, "p").balance(&holder("bob"));
+    story.enter(exit("p", "bob", shares)).at(250).enter(register("c", "uc"));
+    // An exit of height 200 is mature at 300.
+    for (height, told, blocks) in [(0, 250, 50), (249, 250, 50), (250, 250, 50), (251, 251, 49)] {
+        let report = story.book.risk(&pool("p"), Height::new(height), None).unwrap();
+        assert_eq!((report.height, report.queue.blocks), (Height::new(told), blocks), "{height}");
+    }
+}
+
+#[test]
+fn a_book_tells_its_entries_and_the_slashed() {
+    let mut story = pooled();
+    let before = story.book.entries();
+    assert_eq!(before, 6 + 2 + 4 + 3, "one for each entry that was taken");
+    story.refused(mint("p", "alice", 1));
+    assert_eq!(story.book.entries(), before);
+    story.at(250).enter(slash(1));
+    assert_eq!((story.book.entries(), story.book.height()), (before + 1, Height::new(250)));
+    let views = story.book.providers(&service("a")).unwrap();
+    let slashed: Vec<_> = views.iter().map(|view| (view.provider, view.slashed)).collect();
+    assert_eq!(slashed, [(provider(1), Some(Height::new(250))), (provider(2), None)]);
+}
+
+#[test]
+fn what_can_be_slashed_is_the_worse_of_both_times_whichever_that_is() {
+    for (refund, unbonding_refund, losses) in
+        [(89_900, 89_850, (10_100, 10_150)), (89_000, 89_500, (11_000, 10_500))]
+    {
+        let (refund, unbonding_refund) = (sat(refund), sat(unbonding_refund));
+        let data = JournalledStake { refund, unbonding_refund, ..stake_data(1, 100_000, &[1]) };
+        let stake = AdmittedStake::try_from(data).unwrap();
+        assert_eq!((stake.loss(), stake.loss_in_unbonding()), (sat(losses.0), sat(losses.1)));
+        let worse = sat(losses.0.max(losses.1));
+        assert_eq!((stake.slashable(), StakeAtRisk::from(&stake).loss), (worse, worse));
+        let mut story = Story::new();
+        story.enter(Event::AdmitStake { stake: Box::new(stake) });
+        assert_eq!(story.book.stake(&outpoint(1)).unwrap().slashable, worse);
+    }
 }
 
 #[test]

@@ -268,9 +268,11 @@ proptest! {
             for ((_, old), (_, new)) in before.queue().iter().zip(after.queue().iter()) {
                 let (claim, left) = (u128::from(old.claim.to_sat()), u128::from(new.claim.to_sat()));
                 parts += i128::try_from(claim).unwrap() - i128::try_from(left).unwrap();
-                // In proportion, to less than two satoshi: one for this slash, one for those that it is divided with.
+                // In proportion, to less than three satoshi: one by which this exit's own part is rounded, now and in the
+                // slashes that this one is divided with, and before and after its part of the satoshi by which the loss of the
+                // whole queue is rounded up.
                 let (kept, due) = (left * issued, claim * (issued - loss));
-                prop_assert!(kept.abs_diff(due) < 2 * issued, "{} -> {} for {} of {}", claim, left, loss, issued);
+                prop_assert!(kept.abs_diff(due) < 3 * issued, "{} -> {} for {} of {}", claim, left, loss, issued);
                 prop_assert!(new.claim <= new.quoted);
             }
             prop_assert_eq!(parts, i128::from(queue.to_sat()));

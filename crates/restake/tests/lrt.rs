@@ -162,3 +162,17 @@ fn what_cannot_be_done_has_changed_neither_pool() {
     assert_eq!(lrt.redeem(&mut pool, &holder("ann"), all), Err(LrtError::Pool(PoolError::Frozen)));
     assert_eq!(lrt, lrt_before);
 }
+
+#[test]
+fn what_a_service_counts_is_rounded_down_and_gifts_do_not_count() {
+    let mut pool = pool_of("ann", 1_001);
+    pool.mint(&holder("bob"), outpoint(1), sat(1_000)).unwrap();
+    let mut lrt = LrtPool::new(holder("lrt"), PartsPerMillion::ONE);
+    let all = pool.balance(&holder("ann"));
+    lrt.deposit(&mut pool, &holder("ann"), all).unwrap();
+    lrt.choose(service("oracle"), percent(50)).unwrap();
+    let before = lrt.exposure(&pool).unwrap();
+    assert_eq!((before.value, before.nominal_sum), (sat(1_001), 500));
+    pool.transfer(&holder("bob"), &holder("lrt"), 500 * VIRTUAL_SHARES).unwrap();
+    assert_eq!(lrt.exposure(&pool).unwrap(), before);
+}

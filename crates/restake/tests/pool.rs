@@ -158,6 +158,22 @@ fn a_stake_is_slashed_once_and_for_no_more_than_it_has() {
 }
 
 #[test]
+fn no_more_comes_back_of_a_stake_than_it_has() {
+    let mut pool = pool_of("ann", 1_000);
+    pool.mint(&holder("bob"), outpoint(1), sat(500)).unwrap();
+    pool.slash(&[(outpoint(0), sat(10))]).unwrap();
+    let before = pool.clone();
+    for (n, value) in [(0, 990), (1, 500)] {
+        let (outpoint, amount, value) = (outpoint(n), sat(value + 1), sat(value));
+        assert_eq!(pool.end_stake(outpoint, amount), Err(PoolError::AboveStake { outpoint, amount, value }));
+        assert_eq!(pool, before);
+    }
+    pool.end_stake(outpoint(0), sat(990)).unwrap();
+    pool.end_stake(outpoint(1), sat(500)).unwrap();
+    assert_eq!(pool.backing(), Backing { reserves: sat(1_490), issued: sat(1_490) });
+}
+
+#[test]
 fn a_pool_that_lost_everything_is_frozen_for_ever() {
     let mut pool = pool_of("ann", 1_000);
     exit_half(&mut pool);
@@ -189,6 +205,17 @@ fn a_pool_that_everybody_left_opens_again() {
     pool.end_stake(outpoint(0), sat(1_000)).unwrap();
     pool.finalise_exit(id, at(1 + UNBONDING)).unwrap();
     assert!(!pool.is_frozen());
+    assert_eq!(pool.mint(&holder("bob"), outpoint(1), sat(5)), Ok(5 * VIRTUAL_SHARES));
+}
+
+#[test]
+fn a_pool_that_everybody_left_before_it_lost_everything_opens_again() {
+    let mut pool = pool_of("ann", 1_000);
+    let id = exit_all(&mut pool, "ann", 1);
+    pool.slash(&[(outpoint(0), sat(1_000))]).unwrap();
+    // Nobody has a share that would be worth nothing for ever.
+    assert!(!pool.is_frozen());
+    assert_eq!(pool.finalise_exit(id, at(1 + UNBONDING)).unwrap().paid, sat(0));
     assert_eq!(pool.mint(&holder("bob"), outpoint(1), sat(5)), Ok(5 * VIRTUAL_SHARES));
 }
 

@@ -54,7 +54,11 @@ fn a_queue_amount_fixed_at_the_request_would_escape_the_slash_that_follows() {
     assert_eq!((worth(&pool, "bob"), worth(&pool, "carol")), (800, 800));
     let exit = pool.queue().get(id).unwrap();
     assert_eq!((exit.quoted, exit.claim), (sat(1_000), sat(800)));
+    // A reward lifts what her shares would be worth above the quote: what holds her to the claim is the loss alone.
+    pool.reward(sat(1_600)).unwrap();
+    assert_eq!(pool.value_floor(pool.queue().get(id).unwrap().shares), Some(sat(1_599)));
     assert_eq!(pool.finalise_exit(id, at(101)).unwrap().paid, sat(800));
+    assert_eq!((worth(&pool, "bob"), worth(&pool, "carol")), (1_599, 1_599));
 }
 
 #[test]

@@ -111,6 +111,29 @@ fn a_stake_with_several_providers_is_in_each_scenario_and_once_in_the_worst() {
 }
 
 #[test]
+fn a_provider_that_a_stake_names_twice_slashes_it_once() {
+    let pool = pool_of("ann", 1_000);
+    let twice = [provider(1), provider(1)];
+    let report = RiskReport::new(&pool, at(1), None, [at_risk(0, &twice, 100)]).unwrap();
+    let [one] = report.providers.as_slice() else { panic!("{:?}", report.providers) };
+    assert_eq!((one.stakes, one.loss), (1, sat(100)));
+}
+
+#[test]
+fn the_part_that_a_scenario_takes_is_rounded_up() {
+    let pool = pool_of("ann", 3_000_001);
+    let report = RiskReport::new(&pool, at(1), None, [at_risk(0, &[], 1)]).unwrap();
+    assert_eq!(report.every_provider.part, ppm(1));
+}
+
+#[test]
+fn no_scenario_takes_more_than_a_stake_has() {
+    let pool = pool_of("ann", 1_000);
+    let every = RiskReport::new(&pool, at(1), None, [at_risk(0, &[], 1_001)]).unwrap().every_provider;
+    assert_eq!((every.loss, every.part), (sat(1_000), PartsPerMillion::ONE));
+}
+
+#[test]
 fn a_scenario_is_what_the_slash_then_does() {
     let mut pool = two();
     let keys = [provider(1)];

@@ -154,6 +154,16 @@ fn an_expired_stake_is_slashable_until_its_output_is_spent() {
 }
 
 #[test]
+fn an_expired_stake_loses_what_the_slashing_of_its_staking_output_takes() {
+    let mut story = Story::new();
+    story.enter(admit(1, 100_000, &[1])).enter(share(1, "a")).at(10_000).enter(end(1, End::Expired));
+    // It never unbonded, so the fee of an unbonding is no part of its loss.
+    assert_eq!(story.book.losses(&provider(1)), [Loss { outpoint: outpoint(1), amount: sat(LOSS) }]);
+    story.at(10_050).enter(slash(1));
+    assert_eq!(story.service_exposure("a").lost, sat(LOSS));
+}
+
+#[test]
 fn a_stake_that_leaves_a_service_stands_for_it_until_its_unbonding_time_is_over() {
     for (height, stands) in [(399, true), (400, false)] {
         let mut story = three_stakes();

@@ -219,6 +219,17 @@ fn any_terms() -> impl Strategy<Value = YieldTerms> {
     )
 }
 
+#[test]
+fn a_rate_in_another_coin_is_rounded_down() {
+    let apr = |units| {
+        let rate = RewardRate::PerBitcoin { denomination: coin("utoken"), units };
+        let services = vec![ServiceYield { rate, ..service("s", 0, 0) }];
+        let prices = vec![Price { denomination: coin("utoken"), per_bitcoin: 10u128.pow(19) }];
+        YieldTerms { services, prices, ..a_year(btc(1), &[]) }.report().unwrap().gross_apr.to_u32()
+    };
+    assert_eq!((apr(10u128.pow(13)), apr(10u128.pow(13) - 1)), (1, 0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
