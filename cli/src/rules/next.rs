@@ -315,6 +315,7 @@ const STEPS: &[(&[&str], &str)] = &[
             "no-holders",
             "inactive",
             "not-minted",
+            "not-allocated",
             "nothing",
             "nothing-owed",
             "balance-of-holder",

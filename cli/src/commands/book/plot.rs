@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tapstake_ledger::Point;
 use tapstake_params::Height;
-use tapstake_restake::{PartsPerMillion, PoolId};
+use tapstake_restake::{Nav, PoolId, mul_div_floor};
 
 use super::{BookFile, name, refused};
 use crate::error::{Error, Result};
@@ -71,29 +71,36 @@ const TOP: i64 = 50;
 const GAP: i64 = 60;
 const COLOURS: [&str; 6] = ["#0b6bcb", "#c2410c", "#15803d", "#7e22ce", "#b91c1c", "#0f766e"];
 
-/// Height and value, in the order of heights.
-type Line = Vec<(u32, u32)>;
+/// Heights and values in millionths, in the order of heights.
+type Line = Vec<(u32, u128)>;
 
 fn draw(points: &[Point], last: Height) -> (String, usize) {
     let (mut values, mut backing) = (BTreeMap::<&PoolId, Line>::new(), BTreeMap::<&PoolId, Line>::new());
     for point in points {
         let height = point.height.to_u32();
-        let nav = u32::try_from(point.nav.millionths()).unwrap_or(u32::MAX);
-        put(values.entry(&point.pool).or_default(), height, Some(PartsPerMillion::new(nav)));
-        put(backing.entry(&point.pool).or_default(), height, point.backing_ratio_floor());
+        let ratio = point.backing_ratio_floor().map(|ratio| ratio.to_u32().into());
+        put(values.entry(&point.pool).or_default(), height, Some(point.nav.millionths()));
+        put(backing.entry(&point.pool).or_default(), height, ratio);
     }
     let first = points.first().map_or(0, |point| point.height.to_u32());
-    let x = Scale { from: first.into(), to: i64::from(last.to_u32()).max(i64::from(first) + 1) };
+    let x = Across { from: first.into(), to: i64::from(last.to_u32()).max(i64::from(first) + 1) };
+    let (values_up, backing_up) = (Up::over(&values), Up::over(&backing));
+    // Labels end at the left edge of the panels, and begin where they are long enough for that.
+    let longest =
+        values_up.steps().map(decimal).chain(backing_up.steps().map(percent)).map(|text| text.len());
+    let room = longest.max().and_then(|length| i64::try_from(length).ok()).map_or(0, |length| 8 * length);
+    let (begin, width) = ((LEFT - 8 - room).min(0), WIDTH - (LEFT - 8 - room).min(0));
     let rows = i64::try_from(values.len()).unwrap_or(0);
     let legend = TOP + 2 * PANEL + GAP + 50;
     let height = legend + 18 * rows + 10;
     let mut svg = format!(
-        "{START} width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
+        "{START} width=\"{width}\" height=\"{height}\" viewBox=\"{begin} 0 {width} {height}\" \
          font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n"
+         <rect x=\"{begin}\" width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n"
     );
-    panel(&mut svg, TOP, "net asset value of a share that opened at 1", &values, x, &decimal);
-    panel(&mut svg, TOP + PANEL + GAP, "backing: reserves over receipts", &backing, x, &percent);
+    panel(&mut svg, TOP, "net asset value of a share that opened at 1", &values, (x, values_up), &decimal);
+    let below = TOP + PANEL + GAP;
+    panel(&mut svg, below, "backing: reserves over receipts", &backing, (x, backing_up), &percent);
     for (row, pool) in (0..).zip(values.keys()) {
         let (y, colour) = (legend + 18 * row, colour(row));
         let name = escaped(pool.as_str());
@@ -110,28 +117,52 @@ fn draw(points: &[Point], last: Height) -> (String, usize) {
 }
 
 /// The last value at a height counts. One that does not exist leaves a gap.
-fn put(line: &mut Line, height: u32, value: Option<PartsPerMillion>) {
+fn put(line: &mut Line, height: u32, value: Option<u128>) {
     if line.last().is_some_and(|(last, _)| *last == height) {
         line.pop();
     }
-    line.extend(value.map(|value| (height, value.to_u32())));
+    line.extend(value.map(|value| (height, value)));
 }
 
-/// From values to pixels, in tenths.
+/// From heights to pixels, in tenths.
 #[derive(Clone, Copy)]
-struct Scale {
+struct Across {
     from: i64,
     to: i64,
 }
 
-impl Scale {
+impl Across {
     fn x(self, height: u32) -> i64 {
         let room = 10 * (WIDTH - LEFT - RIGHT);
         10 * LEFT + room * (i64::from(height) - self.from) / (self.to - self.from).max(1)
     }
+}
 
-    fn y(self, top: i64, value: i64) -> i64 {
-        10 * (top + PANEL) - 10 * PANEL * (value - self.from) / (self.to - self.from).max(1)
+/// From values in millionths to pixels, in tenths. The room is more than nothing.
+#[derive(Clone, Copy)]
+struct Up {
+    from: u128,
+    room: u128,
+}
+
+impl Up {
+    /// Over all values, and a little beyond.
+    fn over(lines: &BTreeMap<&PoolId, Line>) -> Self {
+        let all = || lines.values().flatten().map(|(_, value)| *value);
+        let (least, most) = (all().min().unwrap_or(0), all().max().unwrap_or(1_000_000));
+        let margin = ((most - least) / 10).max(10_000);
+        let from = least.saturating_sub(margin);
+        Up { from, room: most.saturating_add(margin) - from }
+    }
+
+    /// Four parts of the room.
+    fn steps(self) -> impl Iterator<Item = u128> {
+        (0..=4).map(move |step| self.from + mul_div_floor(self.room, step, 4).unwrap_or(0))
+    }
+
+    fn y(self, top: i64, value: u128) -> i64 {
+        let part = mul_div_floor(u128::from(10 * PANEL.unsigned_abs()), value - self.from, self.room);
+        10 * (top + PANEL) - part.and_then(|part| i64::try_from(part).ok()).unwrap_or(0)
     }
 }
 
@@ -140,17 +171,12 @@ fn panel(
     top: i64,
     title: &str,
     lines: &BTreeMap<&PoolId, Line>,
-    x: Scale,
-    label: &dyn Fn(i64) -> String,
+    (x, y): (Across, Up),
+    label: &dyn Fn(u128) -> String,
 ) {
-    let all = || lines.values().flatten().map(|(_, value)| i64::from(*value));
-    let (least, most) = (all().min().unwrap_or(0), all().max().unwrap_or(1_000_000));
-    let margin = ((most - least) / 10).max(10_000);
-    let y = Scale { from: (least - margin).max(0), to: most + margin };
     let right = WIDTH - RIGHT;
     let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{title}</text>", top - 12);
-    for step in 0..=4 {
-        let value = y.from + (y.to - y.from) * step / 4;
+    for value in y.steps() {
         let at = tenths(y.y(top, value));
         let _ = writeln!(
             svg,
@@ -167,7 +193,7 @@ fn panel(
     }
     let _ = writeln!(svg, "<text x=\"8\" y=\"{}\">block height</text>", top + PANEL + 16);
     for (row, line) in (0..).zip(lines.values()) {
-        let path = steps(line, x, |value| y.y(top, value.into()));
+        let path = steps(line, x, |value| y.y(top, value));
         let colour = colour(row);
         let _ = writeln!(svg, "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>");
     }
@@ -175,9 +201,9 @@ fn panel(
 
 /// A line that keeps each value up to the next. What falls into one tenth of a pixel is drawn as its least, its greatest
 /// and its last value, so that a drawing does not grow with the book.
-fn steps(line: &Line, x: Scale, y: impl Fn(u32) -> i64) -> String {
+fn steps(line: &Line, x: Across, y: impl Fn(u128) -> i64) -> String {
     let mut path = String::new();
-    let mut columns: Vec<(i64, u32, u32, u32)> = Vec::new();
+    let mut columns: Vec<(i64, u128, u128, u128)> = Vec::new();
     for (height, value) in line {
         let (at, value) = (x.x(*height), *value);
         match columns.last_mut() {
@@ -215,12 +241,13 @@ fn tenths(pixels: i64) -> String {
     format!("{}.{}", pixels / 10, pixels % 10)
 }
 
-fn decimal(ppm: i64) -> String {
-    format!("{}.{:04}", ppm / 1_000_000, ppm % 1_000_000 / 100)
+fn decimal(millionths: u128) -> String {
+    Nav::new(millionths).to_string()
 }
 
-fn percent(ppm: i64) -> String {
-    format!("{}.{:02}%", ppm / 10_000, ppm % 10_000 / 100)
+fn percent(millionths: u128) -> String {
+    // A ratio is below 2^32, and its hundredfold fits.
+    format!("{}%", Nav::new(millionths.saturating_mul(100)))
 }
 
 /// Text as XML takes it.
@@ -245,12 +272,12 @@ mod tests {
 
     use super::*;
 
-    fn point(counter: u64, height: u32, pool: &str, nav: u32) -> Point {
+    fn point(counter: u64, height: u32, pool: &str, nav: u128) -> Point {
         Point {
             counter,
             height: Height::new(height),
             pool: PoolId::new(pool).expect("a name"),
-            nav: tapstake_restake::Nav::new(nav.into()),
+            nav: Nav::new(nav),
             assets: Amount::from_sat(1_000),
             queued: Amount::ZERO,
             reserves: Amount::from_sat(900),
@@ -267,13 +294,55 @@ mod tests {
     #[test]
     fn a_drawing_does_not_grow_with_the_book_and_shows_its_extremes() {
         let points: Vec<Point> =
-            (0..200_000u32).map(|n| point(n.into(), 10 + n, "p", 1_000_000 + n % 97)).collect();
+            (0..200_000u32).map(|n| point(n.into(), 10 + n, "p", 1_000_000 + u128::from(n % 97))).collect();
         let (svg, _) = draw(&points, Height::new(200_010));
         assert!(svg.len() < 1 << 20, "{} bytes", svg.len());
         let (one, _) = draw(&[point(1, 10, "p", 2_000_000), point(2, 10, "p", 1_000_000)], Height::new(10));
-        assert!(
-            one.contains(">1.0000</text>") && !one.contains(">2.0000</text>"),
-            "the last of a height counts"
-        );
+        assert!(one.contains(">1</text>") && !one.contains(">2</text>"), "the last of a height counts");
+    }
+
+    /// The labels and the lines of a drawing of these values, one a block.
+    fn drawn(navs: &[u128]) -> (Vec<String>, Vec<String>) {
+        let points: Vec<Point> = (0..).zip(navs).map(|(n, nav)| point(n.into(), 10 + n, "p", *nav)).collect();
+        let (svg, _) = draw(&points, Height::new(20));
+        let between = |begin: &str, end: &str| -> Vec<String> {
+            let parts = svg.split(begin).skip(1);
+            parts.filter_map(|part| Some(part.split_once(end)?.0.to_owned())).collect()
+        };
+        (between("text-anchor=\"end\">", "<"), between("<path d=\"", "\""))
+    }
+
+    #[test]
+    fn labels_say_exactly_where_their_lines_are() {
+        let (labels, _) = drawn(&[1_000_000, 1_000_001]);
+        assert_eq!(labels[..5], ["0.99", "0.995", "1", "1.005", "1.010001"]);
+        assert_eq!(labels[5..], ["89%", "89.5%", "90%", "90.5%", "91%"]);
+    }
+
+    #[test]
+    fn a_long_label_has_room_on_the_left() {
+        for (nav, room) in [(1_000_000, "viewBox=\"0 0 900 "), (u128::MAX, "viewBox=\"-238 0 1138 ")] {
+            let (svg, _) = draw(&[point(1, 10, "p", nav)], Height::new(10));
+            assert!(svg.contains(room), "{}", &svg[..200]);
+        }
+    }
+
+    #[test]
+    fn a_value_of_any_size_is_drawn_at_its_place() {
+        for top in
+            [1 << 20, u128::from(u32::MAX), u128::from(u64::MAX), 1 << 100, u128::MAX / 1_000, u128::MAX]
+        {
+            let (labels, lines) = drawn(&[0, top / 2, top]);
+            let scale =
+                Up::over(&BTreeMap::from([(&PoolId::new("p").expect("a name"), vec![(1, 0), (2, top)])]));
+            assert_eq!(labels[4], decimal(scale.from + scale.room));
+            let [least, half, most] = [0, top / 2, top].map(|value| tenths(scale.y(TOP, value)));
+            assert!(
+                lines[0].contains(&format!("V{half}")) && lines[0].contains(&format!("V{most}")),
+                "{top}"
+            );
+            assert!(lines[0].starts_with(&format!("M90.0 {least}")), "{top}: {}", lines[0]);
+            assert!(scale.y(TOP, top) >= 10 * TOP && scale.y(TOP, 0) == 10 * (TOP + PANEL), "{top}");
+        }
     }
 }

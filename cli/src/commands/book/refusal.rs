@@ -181,8 +181,9 @@ fn rule(error: &BookError) -> &'static str {
         BookError::Rate { .. } => "slashing-rate",
         BookError::UnbondingTime { .. } | BookError::PoolUnbonding { .. } => "unbonding-time",
         BookError::RepeatedProvider { .. } => "repeated-provider",
-        BookError::Parts { .. } => "parts",
-        BookError::Leverage { .. } => "leverage",
+        BookError::Parts { .. } | BookError::EmptyPart { .. } => "parts",
+        BookError::NotAllocated { .. } => "not-allocated",
+        BookError::Leverage { .. } | BookError::LrtLeverage { .. } => "leverage",
         BookError::Denomination { .. } => "denomination",
         BookError::EmptyReward => "nothing",
         BookError::NothingOwed(_) | BookError::NoCommission { .. } => "nothing-owed",
@@ -238,5 +239,117 @@ const fn shares(error: &ShareError) -> &'static str {
         ShareError::Balance { .. } => "balance-of-holder",
         ShareError::Overflow(_) => "overflow",
         _ => "shares",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tapstake_restake::{Backing, ServiceId};
+
+    use super::*;
+
+    /// The variants of an enum of the restaking crate, read off its source.
+    fn variants(file: &str, name: &str) -> Vec<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/restake/src").join(file);
+        let text = std::fs::read_to_string(path).expect("a source");
+        let (_, text) = text.split_once(&format!("pub enum {name} {{\n")).expect("the enum");
+        let (text, _) = text.split_once("\n}").expect("its end");
+        let names = text.lines().filter_map(|line| line.strip_prefix("    "));
+        let names = names.filter(|line| line.starts_with(|first: char| first.is_ascii_uppercase()));
+        let plain = |line: &str| line.chars().take_while(char::is_ascii_alphanumeric).collect();
+        names.map(plain).collect()
+    }
+
+    #[test]
+    fn every_refusal_of_a_book_has_a_rule() {
+        let source = include_str!("refusal.rs").split("mod tests").next().expect("what is above");
+        let rules = &source[source.find("\nfn rule(").expect("the rules")..];
+        for (file, name, least) in [
+            ("error.rs", "BookError", 40),
+            ("pool/error.rs", "PoolError", 15),
+            ("lrt.rs", "LrtError", 7),
+            ("shares.rs", "ShareError", 5),
+        ] {
+            let variants = variants(file, name);
+            assert!(variants.len() >= least, "{variants:?}");
+            for variant in variants {
+                let mut after = rules.split(&format!("{name}::{variant}")).skip(1);
+                let whole = after.any(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()));
+                assert!(whole, "{name}::{variant} has no rule");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do_by_its_values() {
+        let height = Height::new;
+        let (outpoint, other) = (OutPoint::null(), OutPoint { vout: 7, ..OutPoint::null() });
+        let (pool, service) = (PoolId::new("p").expect("a name"), ServiceId::new("s").expect("a name"));
+        let provider = "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+        let provider = provider.parse().expect("a key");
+        let in_pool = |error| BookError::Pool { pool: pool.clone(), error };
+        let locked = |status| BookError::StillLocked { outpoint, status, height: height(5) };
+        let spends = |status| BookError::SpendsStake { outpoint: other, spent: outpoint, status };
+        let backing = Backing { reserves: Amount::ZERO, issued: Amount::ONE_SAT };
+        let missing = |missing| PoolError::NotMissing { amount: Amount::ONE_BTC, missing };
+        for (error, rule, next) in [
+            (BookError::Late { height: height(4), last: height(5) }, "late-entry", "--height 5"),
+            (
+                BookError::RewardAfterStake { service: service.clone(), provider, height: height(5) },
+                "reward-after-stake",
+                "--height 6",
+            ),
+            (
+                BookError::ExpiryDue { outpoint, expires_at: height(5), height: height(9) },
+                "expiry-due",
+                "tapstake book end --due --height 9",
+            ),
+            (
+                BookError::NotExpired { outpoint, expires_at: height(9), height: height(5) },
+                "not-expired",
+                "--height 9",
+            ),
+            (
+                BookError::OutsideItsTime {
+                    outpoint,
+                    inclusion: height(3),
+                    expires_at: height(9),
+                    height: height(9),
+                },
+                "inactive",
+                "from 3 up to 8",
+            ),
+            (locked(StakeStatus::Unbonding { until: height(9) }), "still-locked", "--height 9"),
+            (locked(StakeStatus::Expired { until: height(8) }), "still-locked", "--height 8"),
+            (locked(StakeStatus::Active), "still-locked", "tapstake book end 00"),
+            (spends(StakeStatus::Active), "spends-stake", "tapstake book expand PROOF --of 00"),
+            (spends(StakeStatus::Slashed), "spends-stake", "verify both again"),
+            (BookError::UnknownService(service.clone()), "unknown-service", "tapstake book service add s"),
+            (
+                BookError::UnknownProvider { service, provider },
+                "unknown-provider",
+                "tapstake book provider add 79be",
+            ),
+            (
+                BookError::SlashedProvider { provider, height: height(5) },
+                "slashed-provider",
+                "book give-back",
+            ),
+            (in_pool(PoolError::Missing { backing }), "backing", "pool make-good p AMOUNT"),
+            (in_pool(PoolError::Unbacked { after: backing }), "backing", "pool write-down"),
+            (in_pool(missing(Amount::from_sat(77))), "not-missing", "at most 77 sat"),
+            (in_pool(missing(Amount::ZERO)), "not-missing", "tapstake book pool reward p"),
+            (
+                in_pool(PoolError::NoReceiver { outpoint, more: Amount::ONE_SAT }),
+                "no-receiver",
+                "--holder NAME",
+            ),
+        ] {
+            let error = by_book(error);
+            assert_eq!(error.rule_name(), Some(rule));
+            assert!(error.what_next().is_some_and(|said| said.contains(next)), "{rule}: {error:?}");
+        }
     }
 }
