@@ -275,9 +275,10 @@ mod tests {
             let variants = variants(file, name);
             assert!(variants.len() >= least, "{variants:?}");
             for variant in variants {
-                let mut after = rules.split(&format!("{name}::{variant}")).skip(1);
+                let path = format!("{name}::{variant}");
+                let mut after = rules.split(&path).skip(1);
                 let whole = after.any(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()));
-                assert!(whole, "{name}::{variant} has no rule");
+                assert!(whole, "{path} has no rule");
             }
         }
     }
