@@ -491,9 +491,14 @@ fn a_book_that_was_begun_and_not_finished_is_said_so_and_begun_again_by_one() {
     for refused in [Ledger::open(&file).map(drop), audit(&file, None).map(drop)] {
         assert!(matches!(refused, Err(LedgerError::Unfinished { .. })), "{refused:?}");
     }
+    // All of them have waited long enough, and wait for each other now.
+    let held = fs::File::open(&file).unwrap();
+    held.lock().unwrap();
     let made: Vec<_> = std::thread::scope(|scope| {
         let makers =
             [(); 4].map(|()| scope.spawn(|| Ledger::create(&file, Network::Regtest).map(|made| made.head())));
+        std::thread::sleep(std::time::Duration::from_secs(7));
+        held.unlock().unwrap();
         makers.into_iter().map(|maker| maker.join().unwrap()).collect()
     });
     let heads: Vec<_> = made.iter().filter_map(|made| made.as_ref().ok()).collect();
