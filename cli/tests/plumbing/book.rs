@@ -1,6 +1,12 @@
-//! `tapstake book`: what is typed wrong, and a book that is not there.
+//! `tapstake book`: what is typed wrong, a book that is not there, and what one says of what it has.
 
-use crate::support::{PROVIDER, error, run};
+use std::path::PathBuf;
+
+use bitcoin::Network;
+use serde_json::{Value, json};
+use tapstake_ledger::Ledger;
+
+use crate::support::{KEYS, PROVIDER, error, json as json_of, run, stderr, stdout};
 
 #[test]
 fn what_makes_no_sense_is_a_usage_error() {
@@ -17,6 +23,11 @@ fn what_makes_no_sense_is_a_usage_error() {
         "book audit --known 5",
         "book audit --known 5:00",
         "book end --due",
+        "book expand",
+        "book expand a b",
+        "book give-back --service a",
+        "book pool write-down a",
+        "book finalise 5",
         "book pool open a",
         "book import",
     ] {
@@ -36,4 +47,333 @@ fn a_book_that_is_not_there_is_said_so_and_not_made() {
         assert_eq!(refused["next"], "tapstake book init begins one");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// A book in a folder of its own, which goes with it.
+struct Kept {
+    folder: tempfile::TempDir,
+}
+
+fn outpoint(n: u8) -> String {
+    format!("{}:0", format!("{n:02x}").repeat(32))
+}
+
+impl Kept {
+    /// Two services with two providers each, and two stakes, the first of 100,000 sat and the second of 50,000. The first counts for
+    /// both services, the second for `a`. Both are in a pool, for `=ann` and for `bob`, and there is a pool over its receipts.
+    fn new() -> Self {
+        let kept = Kept { folder: tempfile::tempdir().unwrap() };
+        let [p, q] = [KEYS[2], KEYS[1]];
+        let terms = |coin: &str| {
+            json!({
+                "denomination": coin, "slashing_rate": "0.1", "unbonding_time": 100, "leverage_limit": 2_000_000,
+            })
+        };
+        let stake = |n: u8, value: u64, providers: &[&str]| {
+            json!({"admit_stake": {"stake": {
+                "outpoint": outpoint(n), "spends": [outpoint(n + 100)], "unbonding": outpoint(n + 200),
+                "value": value, "slashed": value / 10, "refund": value - value / 10 - 100,
+                "unbonding_refund": value - value / 10 - 150, "owner": "text:ann", "providers": providers,
+                "inclusion_height": 90, "expires_at": 10_000, "unbonding_time": 100,
+            }}})
+        };
+        let mut events = Vec::new();
+        for (service, coin) in [("a", "ua"), ("b", "ub")] {
+            events.push(json!({"register_service": {"service": service, "terms": terms(coin)}}));
+            for (provider, commission) in [(p, 50_000), (q, 0)] {
+                let serves = json!({"service": service, "provider": provider, "commission": commission});
+                events.push(json!({"register_provider": serves}));
+            }
+        }
+        events.extend([stake(1, 100_000, &[p]), stake(2, 50_000, &[q])]);
+        for (n, service) in [(1, "a"), (1, "b"), (2, "a")] {
+            let shared = json!({"stake": outpoint(n), "service": service, "allocation": "shared"});
+            events.push(json!({"allocate": shared}));
+        }
+        events.push(json!({"open_pool": {"pool": "p", "unbonding_time": 100}}));
+        for (n, holder) in [(1, "=ann"), (2, "bob")] {
+            events.push(json!({"mint": {"pool": "p", "holder": holder, "stake": outpoint(n)}}));
+        }
+        events.push(json!({"open_lrt": {"pool": "l", "over": "p", "leverage_limit": 2_000_000}}));
+        let mut ledger = Ledger::create(&kept.file(), Network::Regtest).unwrap();
+        for event in events {
+            ledger.append(serde_json::from_value(json!({"height": 100, "event": event})).unwrap()).unwrap();
+        }
+        kept
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("book.jsonl")
+    }
+
+    fn line(&self, line: &str) -> String {
+        format!("book {line} --book {}", self.file().display())
+    }
+
+    fn json(&self, line: &str) -> Value {
+        json_of(&self.line(line))
+    }
+
+    /// What the only entry of a line is and has brought about.
+    fn entry(&self, line: &str) -> Value {
+        let made = self.json(line);
+        let [entry] = made["entries"].as_array().unwrap().as_slice() else { panic!("{line}: {made}") };
+        entry.clone()
+    }
+
+    /// A refusal by a rule, which has left the book as it was.
+    fn refused(&self, line: &str, rule: &str) -> Value {
+        let before = std::fs::read(self.file()).unwrap();
+        let refused = error(&self.line(line), 1);
+        assert_eq!(refused["rule"], rule, "{line}: {refused}");
+        assert_eq!(std::fs::read(self.file()).unwrap(), before, "{line}");
+        refused
+    }
+
+    fn text(&self, line: &str) -> String {
+        stdout(&run(&self.line(line)))
+    }
+}
+
+fn entries_of(made: &Value, field: &str) -> Vec<Value> {
+    made["entries"].as_array().unwrap().iter().map(|entry| entry[field].clone()).collect()
+}
+
+#[test]
+fn a_height_two_weeks_ahead_is_taken_and_one_block_more_is_asked_about() {
+    let kept = Kept::new();
+    let end = |height: u32| format!("end {} --by unbonding --height {height}", outpoint(1));
+    let refused = kept.refused(&end(2_117), "height-ahead");
+    let message = refused["message"].as_str().unwrap();
+    for said in ["height 2117", "2017 blocks", "about 14 days", "height 100"] {
+        assert!(message.contains(said), "{message}");
+    }
+    assert!(refused["next"].as_str().unwrap().contains("--yes"), "{refused}");
+    // What ends by a mistyped height would have gone on.
+    kept.refused("end --due --height 100000", "height-ahead");
+    assert_eq!(kept.entry(&end(2_116))["height"], 2_116);
+    assert_eq!(kept.entry("pool reward p 5sat --height 9000 --yes")["height"], 9_000);
+    // A height that is not given is that of the last entry.
+    assert_eq!(kept.entry("pool reward p 5sat")["height"], 9_000);
+    let ended = kept.json("end --due --height 10000");
+    assert_eq!(entries_of(&ended, "kind"), ["end_stake"]);
+}
+
+#[test]
+fn the_first_entry_of_a_book_may_be_at_any_height() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("book.jsonl");
+    json_of(&format!("book init --book {}", file.display()));
+    let open = format!("book pool open p --unbonding-time 9 --height 900000 --book {}", file.display());
+    assert_eq!(json_of(&open)["entries"][0]["height"], 900_000);
+}
+
+#[test]
+fn a_reward_at_the_height_at_which_a_stake_began_to_count_names_the_next() {
+    let kept = Kept::new();
+    let reward = format!("reward 1000 --service a --provider {}", KEYS[1]);
+    let refused = kept.refused(&reward, "reward-after-stake");
+    assert_eq!(refused["next"], "give --height 101, or more");
+    assert_eq!(kept.entry(&format!("{reward} --height 101"))["height"], 101);
+}
+
+#[test]
+fn what_has_left_a_service_is_shown_until_the_service_relies_on_it_no_more() {
+    let kept = Kept::new();
+    kept.entry(&format!("allocate {} --service a --withdraw --height 110", outpoint(1)));
+    let shown = kept.json("show");
+    let (stake, service) = (&shown["stakes"][0], &shown["services"][0]);
+    assert_eq!(stake["leaving"], json!({"a": {"nominal_sat": "100000", "until": 210}}));
+    assert_eq!(stake["nominal_sat"], json!({"b": "100000"}));
+    assert_eq!(stake["leverage"], 2_000_000, "what is leaving counts with the rest");
+    assert_eq!((&service["leaving"], &service["leaving_slashable_sat"]), (&1.into(), &10_150.into()));
+    assert_eq!(shown["services"][1]["leaving"], 0);
+    assert_eq!(kept.json("export")["stakes"][0]["leaving"], stake["leaving"]);
+    let said = kept.text("show");
+    assert!(said.contains("still relies on") && said.contains("height 210"), "{said}");
+    kept.json(&format!("export --csv {}", kept.folder.path().join("csv").display()));
+    let leaving = std::fs::read_to_string(kept.folder.path().join("csv/leaving.csv")).unwrap();
+    assert_eq!(leaving, format!("stake,service,nominal_sat,until\r\n{},a,100000,210\r\n", outpoint(1)));
+
+    kept.entry("pool reward p 5sat --height 209");
+    assert_eq!(kept.json("show")["services"][0]["leaving"], 1);
+    kept.entry("pool reward p 5sat --height 210");
+    let shown = kept.json("show");
+    assert_eq!((&shown["services"][0]["leaving"], &shown["stakes"][0]["leaving"]), (&0.into(), &json!({})));
+    assert!(!kept.text("show").contains("still relies on"));
+}
+
+#[test]
+fn a_stake_is_shown_where_it_is_in_its_life() {
+    let kept = Kept::new();
+    let seen = |n: usize| {
+        let stake = kept.json("show")["stakes"][n].clone();
+        (stake["status"].as_str().unwrap().to_owned(), stake["withdrawable_at"].clone())
+    };
+    assert_eq!(seen(0), ("active".to_owned(), Value::Null));
+    kept.entry(&format!("end {} --by unbonding --height 110", outpoint(1)));
+    assert_eq!(seen(0), ("unbonding".to_owned(), 210.into()));
+    let early = kept.refused(&format!("return {} --amount 99000sat", outpoint(1)), "still-locked");
+    assert_eq!(early["next"], "give --height 210, or more");
+    kept.entry(&format!("return {} --amount 99000sat --height 210", outpoint(1)));
+    assert_eq!(seen(0), ("returned".to_owned(), Value::Null));
+    // An expired stake may still be unbonded, and is gone at last.
+    kept.entry("end --due --height 10000 --yes");
+    assert_eq!(seen(1), ("expired".to_owned(), 10_100.into()));
+    kept.entry(&format!("end {} --by unbonding --height 10020", outpoint(2)));
+    assert_eq!(seen(1), ("unbonding".to_owned(), 10_120.into()));
+    kept.entry(&format!("end {} --by spent", outpoint(2)));
+    assert_eq!(seen(1), ("spent".to_owned(), Value::Null));
+}
+
+#[test]
+fn what_reaches_nobody_goes_back_to_its_service() {
+    let kept = Kept::new();
+    let (give, at) = (format!("give-back --service b --provider {}", KEYS[1]), "--height 110");
+    kept.refused(&give, "nothing-owed");
+    // Nothing is staked behind that provider at b.
+    kept.entry(&format!("reward 777 --service b --provider {} {at}", KEYS[1]));
+    let provider = || kept.json("show")["services"][1]["providers"][1].clone();
+    assert_eq!((&provider()["held"], &provider()["given_back"]), (&"777".into(), &"0".into()));
+    let given = kept.entry(&give);
+    assert_eq!((&given["given_back"], &given["denomination"]), (&"777".into(), &"ub".into()));
+    assert_eq!((&provider()["held"], &provider()["given_back"]), (&"0".into(), &"777".into()));
+    kept.refused(&give, "nothing-owed");
+    kept.refused(&format!("give-back --service c --provider {}", KEYS[1]), "unknown-service");
+    // What a sat has earned is a decimal.
+    kept.entry(&format!("reward 250000 --service a --provider {} {at}", KEYS[1]));
+    assert_eq!(kept.json("show")["services"][0]["providers"][1]["per_sat"], "5");
+    kept.entry(&format!("reward 1 --service a --provider {} {at}", KEYS[1]));
+    assert_eq!(kept.json("show")["services"][0]["providers"][1]["per_sat"], "5.00002");
+    assert!(kept.text("show").contains("5.00002"));
+}
+
+#[test]
+fn what_a_pool_misses_is_made_good_or_borne_by_shares_and_exits() {
+    let kept = Kept::new();
+    let shares = 25_000u128 * 1_000_000;
+    kept.entry(&format!("exit {shares} --pool p --holder bob --height 110"));
+    let nothing = kept.refused("pool write-down p 1sat", "not-missing");
+    assert!(nothing["next"].as_str().unwrap().contains("nothing is missing in p"), "{nothing}");
+    kept.entry(&format!("end {} --by spent", outpoint(2)));
+    let pool = || kept.json("show")["pools"][0].clone();
+    assert_eq!((&pool()["missing_sat"], &pool()["backing_ratio"]), (&50_000.into(), &666_666.into()));
+    for (line, rule) in [
+        ("pool write-down p 50001sat", "not-missing"),
+        ("pool make-good p 50001sat", "not-missing"),
+        ("pool write-down p 0sat", "nothing"),
+        ("pool write-down q 5sat", "unknown-pool"),
+        ("finalise --pool p --height 210", "backing"),
+    ] {
+        kept.refused(line, rule);
+    }
+    kept.entry("pool make-good p 20000sat");
+    // 30,000 of the 150,000 that are owed: a fifth of the shares' 125,000, and of the exit's 25,000.
+    let borne = kept.entry("pool write-down p 30000sat");
+    assert_eq!(
+        borne["borne"],
+        json!([{"pool": "p", "from_shares_sat": 25_000, "from_exits_sat": 5_000}]),
+        "{borne}"
+    );
+    let pool = pool();
+    assert_eq!((&pool["missing_sat"], &pool["assets_sat"]), (&0.into(), &100_000.into()));
+    assert_eq!(pool["queued_sat"], 20_000);
+}
+
+#[test]
+fn all_exits_that_are_due_are_paid_in_their_order_as_far_as_there_is_cash() {
+    let kept = Kept::new();
+    let none = kept.refused("finalise --pool p", "nothing");
+    assert!(none["message"].as_str().unwrap().contains("no exit waits"), "{none}");
+    for (height, sat) in [(110, 10_000), (110, 20_000), (111, 30_000), (300, 5_000)] {
+        kept.entry(&format!("exit --amount {sat}sat --pool p --holder =ann --height {height}"));
+    }
+    let waits = kept.refused("finalise 3 --pool p", "unbonding");
+    assert_eq!(waits["next"], "give --height 400, or more");
+    let behind = kept.refused("finalise 1 --pool p", "not-first");
+    assert!(behind["next"].as_str().unwrap().contains("tapstake book finalise --pool p"), "{behind}");
+    kept.refused("finalise --pool p", "cash");
+    kept.refused("finalise 9 --pool p", "unknown-exit");
+    kept.entry(&format!("end {} --by unbonding", outpoint(2)));
+    kept.entry(&format!("return {} --amount 50000sat --height 400", outpoint(2)));
+    // 50,000 pay the first two, and not the third; the fourth waits behind it.
+    let paid = run(&kept.line("finalise --pool p --json"));
+    let said = stderr(&paid);
+    assert!(said.contains("exit 2 is due and not paid") && said.contains("30000 sat are due"), "{said}");
+    let paid: Value = serde_json::from_str(&stdout(&paid)).unwrap();
+    assert_eq!(entries_of(&paid, "exit"), [0, 1]);
+    assert_eq!(entries_of(&paid, "paid_sat"), [10_000, 20_000]);
+    assert_eq!(entries_of(&paid, "paid_to"), ["=ann", "=ann"]);
+    kept.refused("finalise --pool p", "cash");
+    let queue = kept.text("show");
+    assert!(queue.contains("height 211") && queue.contains("30000"), "{queue}");
+    kept.entry("pool reward p 20000sat");
+    let paid = kept.json("finalise --pool p");
+    assert_eq!(entries_of(&paid, "exit"), [2, 3]);
+    assert_eq!(kept.json("audit")["verdict"], "the books balance");
+}
+
+#[test]
+fn an_exit_that_is_not_due_is_no_part_of_those_that_are() {
+    let kept = Kept::new();
+    kept.entry("pool reward p 50000sat");
+    for height in [110, 111] {
+        kept.entry(&format!("exit --amount 10000sat --pool p --holder bob --height {height}"));
+    }
+    let early = kept.refused("finalise --pool p --height 209", "unbonding");
+    assert_eq!(early["next"], "give --height 210, or more");
+    let paid = run(&kept.line("finalise --pool p --height 210 --json"));
+    assert_eq!(stderr(&paid), "", "an exit that is not due is no warning");
+    let paid: Value = serde_json::from_str(&stdout(&paid)).unwrap();
+    assert_eq!(entries_of(&paid, "exit"), [0]);
+    assert_eq!(kept.entry("finalise 1 --pool p --height 211")["paid_sat"], 10_000);
+}
+
+#[test]
+fn csv_files_have_pools_over_receipts_and_no_formula() {
+    let kept = Kept::new();
+    kept.entry("pool choose l a 50%");
+    kept.entry("pool choose l b 100%");
+    let shares = 40_000u128 * 1_000_000;
+    let moved = kept.entry(&format!("pool deposit l {shares} --holder =ann"));
+    let moved = moved["shares"].as_str().unwrap().to_owned();
+    kept.entry("exit --amount 10000sat --pool p --holder =ann");
+    let folder = kept.folder.path().join("csv");
+    kept.json(&format!("export --csv {}", folder.display()));
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let rows = |name: &str| read(name).lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        rows("pools_over_receipts.csv"),
+        [
+            "pool,over,supply,assets_shares,value_sat,nominal_sum_sat,leverage_ppm".to_owned(),
+            format!("l,p,{moved},{shares},40000,60000,1500000"),
+        ]
+    );
+    assert_eq!(
+        rows("chosen_services.csv"),
+        ["pool,service,part_ppm,nominal_sat", "l,a,500000,20000", "l,b,1000000,40000"]
+    );
+    let holders = rows("holders.csv");
+    assert!(holders.contains(&format!("l,'=ann,{moved}")), "{holders:?}");
+    assert!(holders.contains(&format!("p,'=ann,{}", 50_000u128 * 1_000_000)), "{holders:?}");
+    assert!(rows("exits.csv")[1].starts_with("p,0,'=ann,"), "{:?}", rows("exits.csv"));
+    assert!(rows("pools.csv")[0].contains(",missing_sat,"));
+    for file in std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let begins = |field: &str| field.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        assert!(!text.split("\r\n").flat_map(|row| row.split(',')).any(begins), "{}", file.display());
+    }
+    // JSON has the names as they are.
+    assert_eq!(kept.json("export")["pools_over_receipts"][0]["holders"], json!({"=ann": moved}));
+    let shown = kept.text("show");
+    assert!(shown.contains("a 50%, b 100%"), "{shown}");
+}
+
+#[test]
+fn a_price_of_any_size_is_held_against_the_value() {
+    let kept = Kept::new();
+    for (price, market) in [("0.9", 900_000u64), ("90%", 900_000), ("4000", 4_000_000_000)] {
+        let risk = kept.json(&format!("risk --price {price}"));
+        assert_eq!(risk["pools"][0]["market"], market, "{price}");
+    }
 }
