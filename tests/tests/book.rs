@@ -86,14 +86,20 @@ fn one_stake_secures_two_services_a_pool_issues_receipts_and_a_slashing_reaches_
     assert_eq!((&admitted["outpoint"], &admitted["value"]), (&first.as_str().into(), &5_000_000.into()));
     let again = refused(&user, &format!("import {proof}"), 1);
     assert_eq!(again["rule"], "admitted-before", "{again}");
+    assert!(text(&again, "message").starts_with(&format!("{proof}: ")), "{again}");
 
     for stake in [&first, &second] {
         for service in ["alpha", "beta"] {
             book(&user, &format!("allocate {stake} --service {service} --shared"));
         }
     }
+    // Nobody steps in front of a reward that is seen coming.
+    let seen = refused(&user, &format!("reward 1000001 --service alpha --provider {p0}"), 1);
+    assert_eq!(seen["rule"], "reward-after-stake", "{seen}");
+    let height = height + 1;
+    assert_eq!(text(&seen, "next"), format!("give --height {height}, or more"));
     // 5 % of commission, and the rest over 5,000,000 sat: exact, with nothing lost.
-    book(&user, &format!("reward 1000001 --service alpha --provider {p0}"));
+    book(&user, &format!("reward 1000001 --service alpha --provider {p0} --height {height}"));
     book(&user, &format!("reward 340282365000000 --service beta --provider {p1}"));
     let wrong = refused(&user, &format!("reward 1 --service beta --provider {p1} --denomination ualpha"), 1);
     assert_eq!(wrong["rule"], "denomination", "{wrong}");
@@ -140,6 +146,7 @@ fn one_stake_secures_two_services_a_pool_issues_receipts_and_a_slashing_reaches_
     let worst = foreseen["loss"].as_u64().unwrap();
     assert!(lost <= worst, "the scenario is the worse of both slashings: {foreseen}");
     assert_eq!(slashed["entries"][0]["losses"].as_array().unwrap().len(), 1);
+    let borne = slashed["entries"][0]["borne"][0].clone();
     assert_eq!(refused(&user, &format!("slash --evidence {evidence}"), 1)["rule"], "slashed-provider");
     let unpaid = refused(&user, &format!("reward 5 --service alpha --provider {p0}"), 1);
     assert_eq!(unpaid["rule"], "slashed-provider", "{unpaid}");
@@ -157,6 +164,10 @@ fn one_stake_secures_two_services_a_pool_issues_receipts_and_a_slashing_reaches_
     let queue_lost = 2_000_000 - sat(&pool["queued_sat"]);
     assert_eq!(foreseen["from_queue"], (worst * 2).div_ceil(8));
     assert_eq!(queue_lost, (lost * 2).div_ceil(8), "exits bear their part, rounded up");
+    assert_eq!(
+        borne,
+        json!({"pool": "pool", "from_shares_sat": lost - queue_lost, "from_exits_sat": queue_lost})
+    );
 
     // What the slashing has left comes back as cash, and pays the exit when its time has come.
     let early = refused(&user, "finalise 0 --pool pool", 1);
@@ -165,7 +176,7 @@ fn one_stake_secures_two_services_a_pool_issues_receipts_and_a_slashing_reaches_
     let empty = refused(&user, &format!("finalise 0 --pool pool --height {matures}"), 1);
     assert_eq!(empty["rule"], "cash", "{empty}");
     book(&user, &format!("return {first} --amount {}sat --height {matures}", 5_000_000 - lost));
-    let paid = book(&user, "finalise 0 --pool pool");
+    let paid = book(&user, "finalise --pool pool");
     assert_eq!(paid["entries"][0]["paid_sat"], 2_000_000 - queue_lost, "{paid}");
     assert_eq!(paid["entries"][0]["paid_to"], "carol");
 
@@ -206,6 +217,72 @@ fn one_stake_secures_two_services_a_pool_issues_receipts_and_a_slashing_reaches_
     );
     assert_eq!(user.run(&["book", "plot", "--out", &proof]).refused(1)["rule"], "file");
     assert!(fs::read_to_string(&proof).unwrap().starts_with('{'), "no drawing takes another file's place");
+}
+
+#[test]
+fn an_expansion_takes_the_place_of_its_stake_and_comes_in_by_no_other_door() {
+    let (devnet, user, [old, other], [proof, other_proof]) = stage();
+    let height = devnet.tip().height;
+    let params = user.run(&["params", "show"]).ok()["versions"][0].clone();
+    let (rate, unbonding) = (text(&params, "slashing_rate"), params["unbonding_time"].as_u64().unwrap());
+    book(&user, "init");
+    let terms = format!("--slashing-rate {rate} --unbonding-time {unbonding} --leverage-limit 200%");
+    book(&user, &format!("service add alpha --denomination ualpha {terms} --height {height}"));
+    book(&user, &format!("provider add {} --service alpha", provider(0)));
+    book(&user, &format!("import {proof}"));
+    book(&user, &format!("allocate {old} --service alpha --shared"));
+    book(&user, &format!("pool open pool --unbonding-time {unbonding}"));
+    book(&user, &format!("mint {old} --pool pool --to alice"));
+
+    let new = text(&user.run(&["expand", &old, "--amount", "0.06btc"]).ok(), "outpoint");
+    devnet.mine(1).unwrap();
+    let new_proof = user.path("new.json").to_str().unwrap().to_owned();
+    user.run(&["prove", &new, "--with-headers", "--out", &new_proof]).ok();
+
+    // Among several, the one that is refused is named, and none comes in.
+    let before = book(&user, "show");
+    let refusal = refused(&user, &format!("import {other_proof} {new_proof}"), 1);
+    assert_eq!(refusal["rule"], "spends-stake", "{refusal}");
+    assert!(text(&refusal, "message").starts_with(&format!("{new_proof}: ")), "{refusal}");
+    let next = text(&refusal, "next");
+    assert_eq!(next, format!("tapstake book expand {new_proof} --of {old}"));
+    let changed = user.path("changed.json");
+    fs::write(&changed, fs::read_to_string(&new_proof).unwrap().replacen("6000000", "6000001", 1)).unwrap();
+    for (line, code, rule) in [
+        (format!("expand {}", changed.display()), 3, None),
+        (format!("expand {new_proof}"), 1, Some("no-receiver")),
+        (format!("expand {new_proof} --of {other} --holder bob"), 1, Some("unknown-stake")),
+        (format!("expand {other_proof} --holder bob"), 1, Some("not-an-expansion")),
+        (format!("expand {other_proof} --of {old} --holder bob"), 1, Some("not-an-expansion")),
+        (format!("expand {new_proof} --holder lrt:x"), 1, Some("reserved-holder")),
+    ] {
+        let refusal = refused(&user, &line, code);
+        assert!(rule.is_none_or(|rule| refusal["rule"] == rule), "{line}: {refusal}");
+    }
+    assert_eq!(book(&user, "show"), before, "nothing was recorded");
+
+    let expanded = user.run(&["book", "expand", &new_proof, "--holder", "bob"]);
+    assert!(expanded.stderr.contains("tapstake book allocate"), "{}", expanded.stderr);
+    let expanded = expanded.ok()["entries"][0].clone();
+    assert_eq!(expanded["event"]["expand_stake"]["of"], old);
+    assert_eq!((&expanded["pool"], &expanded["shares"]), (&"pool".into(), &"1000000000000".into()));
+    let shown = book(&user, "show");
+    let [gone, taken] = shown["stakes"].as_array().unwrap().as_slice() else { panic!("{shown}") };
+    assert_eq!((&gone["status"], &taken["status"]), (&"expanded".into(), &"active".into()));
+    assert_eq!((&taken["stake"], &taken["pool"]), (&new.as_str().into(), &"pool".into()));
+    let until = expanded["height"].as_u64().unwrap() + unbonding;
+    assert_eq!(taken["leaving"], json!({"alpha": {"nominal_sat": "5000000", "until": until}}));
+    assert_eq!(shown["pools"][0]["backing"], json!({"reserves": 6_000_000, "issued": 6_000_000}));
+    assert_eq!(shown["pools"][0]["holders"]["bob"], "1000000000000");
+
+    // It counts again from its allocation on, and is slashed once.
+    book(&user, &format!("allocate {new} --service alpha --shared"));
+    let evidence = equivocation(&user, &local::provider_keypair(&Secp256k1::new(), 0));
+    let slashed = book(&user, &format!("slash --evidence {evidence}"));
+    assert_eq!(slashed["entries"][0]["losses"].as_array().unwrap().len(), 1, "{slashed}");
+    assert_eq!(slashed["entries"][0]["losses"][0]["stake"], new);
+    book(&user, &format!("import {other_proof}"));
+    assert_eq!(book(&user, "audit")["verdict"], "the books balance");
 }
 
 /// An operator with a small book, and no chain.
