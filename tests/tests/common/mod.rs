@@ -12,7 +12,7 @@ use tapstake_tests::Cli;
 use tapstake_verifier::equivocation::{Evidence, SignedVote};
 
 /// The steps of the demo, and how often each comes.
-const STEPS: [(&str, usize); 39] = [
+const STEPS: [(&str, usize); 40] = [
     ("fund wallet", 1),
     ("rehearse exit, signed and kept", 4),
     ("staker signs in advance", 4),
@@ -49,6 +49,7 @@ const STEPS: [(&str, usize); 39] = [
     ("slash it again", 1),
     ("reward the slashed provider", 1),
     ("back in the pool as cash", 2),
+    ("and leaves its service", 1),
     ("make good the fees", 1),
     ("pay the exit", 1),
     ("the books balance", 1),
@@ -103,6 +104,16 @@ fn check_restaking(steps: &[Value], summary: &Value) {
     let after = steps.iter().find(|step| step["what"] == "and each service, once").unwrap();
     let counted = format!("first-service 0 sat, second-service {} sat", value("expand", "D"));
     assert!(after["note"].as_str().unwrap().ends_with(&counted), "{after}");
+
+    // What leaves a service is relied on for as long as it can be slashed.
+    let left = steps.iter().find(|step| step["what"] == "and leaves its service").unwrap();
+    let unbonded = steps.iter().find(|step| step["what"] == "withdraw after unbonding").unwrap();
+    let below = format!("relies on it below height {}", unbonded["height"]);
+    assert!(left["note"].as_str().unwrap().ends_with(&below), "{left}");
+    let exposed =
+        steps.iter().find(|step| step["what"] == "secure services" && step["stake"] == "D").unwrap();
+    let slashable = format!("slashable {} once", left["value_sat"]);
+    assert!(exposed["note"].as_str().unwrap().ends_with(&slashable), "{exposed}");
 
     // What came in is what was lost, paid, and is left; what came back and was made good is what was paid, and is left.
     assert_eq!(sat("minted_sat"), value("lock stake", "C") + value("expand", "D"));

@@ -216,9 +216,23 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// A stake of the pool begins to unbond.
+    /// A stake of the pool begins to unbond: its service counts it no more, and relies on it until it could be gone.
     pub(super) fn unbonding_begins(&mut self, told: &Told, height: Height) -> Result<()> {
-        Ok(self.books.enter(height, Event::EndStake { stake: outpoint(told), end: End::Unbonding })?)
+        self.books.enter(height, Event::EndStake { stake: outpoint(told), end: End::Unbonding })?;
+        let name = service(1)?;
+        let (view, exposure) = (self.books.book.service(&name)?, self.books.book.exposure(&outpoint(told))?);
+        let (counts, relies_on) = (view.exposure.nominal, view.leaving_slashable);
+        let until = exposure.leaving.get(&name).map(|left| left.until).unwrap_or_default();
+        ensure(counts == 0 && relies_on == exposure.slashable, "a service did not rely on what has left it")?;
+        self.step(Step {
+            stake: Some(told.name),
+            what: "and leaves its service",
+            value: Some(relies_on),
+            height: Some(height),
+            note: Some(format!("{name} counts {counts} sat, and still relies on it below height {until}")),
+            ..step()
+        });
+        Ok(())
     }
 
     /// What a stake of the pool has left has come back as cash.
@@ -247,7 +261,7 @@ impl Story<'_> {
             what: "make good the fees",
             value: Some(missing),
             height: Some(height),
-            note: Some("by the operator: a share falls by slashing alone".to_owned()),
+            note: Some("by the operator, so that nobody bears them".to_owned()),
             ..step()
         });
         let exits: Vec<_> = self.books.pool()?.queue().iter().map(|(exit, _)| exit).collect();
