@@ -243,7 +243,8 @@ fn an_expansion_takes_the_place_of_its_stake_and_comes_in_by_no_other_door() {
     let before = book(&user, "show");
     let refusal = refused(&user, &format!("import {other_proof} {new_proof}"), 1);
     assert_eq!(refusal["rule"], "spends-stake", "{refusal}");
-    assert!(text(&refusal, "message").starts_with(&format!("{new_proof}: ")), "{refusal}");
+    let none = format!("none of 2 stakes is admitted: {new_proof}: ");
+    assert!(text(&refusal, "message").starts_with(&none), "{refusal}");
     let next = text(&refusal, "next");
     assert_eq!(next, format!("tapstake book expand {new_proof} --of {old}"));
     let changed = user.path("changed.json");

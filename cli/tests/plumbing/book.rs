@@ -180,7 +180,9 @@ fn a_reward_at_the_height_at_which_a_stake_began_to_count_names_the_next() {
 #[test]
 fn what_has_left_a_service_is_shown_until_the_service_relies_on_it_no_more() {
     let kept = Kept::new();
-    kept.entry(&format!("allocate {} --service a --withdraw --height 110", outpoint(1)));
+    let left = kept.entry(&format!("allocate {} --service a --withdraw --height 110", outpoint(1)));
+    assert_eq!(left["leaving"], json!({"a": {"nominal_sat": "100000", "until": 210}}));
+    kept.refused(&format!("allocate {} --service a --withdraw", outpoint(1)), "not-allocated");
     let shown = kept.json("show");
     let (stake, service) = (&shown["stakes"][0], &shown["services"][0]);
     assert_eq!(stake["leaving"], json!({"a": {"nominal_sat": "100000", "until": 210}}));
@@ -211,11 +213,14 @@ fn a_stake_is_shown_where_it_is_in_its_life() {
         (stake["status"].as_str().unwrap().to_owned(), stake["withdrawable_at"].clone())
     };
     assert_eq!(seen(0), ("active".to_owned(), Value::Null));
-    kept.entry(&format!("end {} --by unbonding --height 110", outpoint(1)));
+    let ended = kept.entry(&format!("end {} --by unbonding --height 110", outpoint(1)));
+    assert_eq!(ended["leaving"]["b"], json!({"nominal_sat": "100000", "until": 210}), "{ended}");
+    assert_eq!((&ended["pool"], &ended["missing_sat"]), (&"p".into(), &0.into()));
     assert_eq!(seen(0), ("unbonding".to_owned(), 210.into()));
     let early = kept.refused(&format!("return {} --amount 99000sat", outpoint(1)), "still-locked");
     assert_eq!(early["next"], "give --height 210, or more");
-    kept.entry(&format!("return {} --amount 99000sat --height 210", outpoint(1)));
+    let back = kept.entry(&format!("return {} --amount 99000sat --height 210", outpoint(1)));
+    assert_eq!((&back["missing_sat"], &back["leaving"]), (&1_000.into(), &json!({})), "the fees");
     assert_eq!(seen(0), ("returned".to_owned(), Value::Null));
     // An expired stake may still be unbonded, and is gone at last.
     kept.entry("end --due --height 10000 --yes");

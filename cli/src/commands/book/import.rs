@@ -54,7 +54,12 @@ pub(crate) fn run(args: &Import, session: &Session<'_>) -> Result<()> {
     let mut events = Vec::new();
     for (stake, proof) in stakes.iter().zip(&args.proofs) {
         let entry = Entry { height, event: Event::admit(stake) };
-        book.apply(&entry).map_err(|error| in_its_place(error, stake, proof)).context(proof.display())?;
+        let tried = book.apply(&entry).map_err(|error| in_its_place(error, stake, proof));
+        let tried = tried.context(proof.display());
+        match stakes.len() {
+            1 => tried?,
+            several => tried.context(format!("none of {several} stakes is admitted"))?,
+        }
         events.push((entry.event, Outcome::default()));
     }
     make(&mut ledger, height, events, session)
@@ -67,19 +72,15 @@ pub(crate) fn expand(args: &Expand, session: &Session<'_>) -> Result<()> {
         Some(of) => of,
         None => expanded(ledger.book(), &stake)?,
     };
+    let new = stake.included().outpoint();
     let event = Event::expand(of, &stake, args.holder.clone());
     let outcome = |before: &Book, after: &Book| {
-        let pool = after.minted_in(&of).ok().flatten();
+        let pool = after.minted_in(&new).ok().flatten();
         let supply = |book: &Book| pool.and_then(|pool| book.pool(pool).ok()).map_or(0, |pool| pool.supply());
         let minted = supply(after).saturating_sub(supply(before));
-        Outcome {
-            pool: pool.cloned(),
-            shares: (minted > 0).then(|| minted.to_string()),
-            ..Outcome::default()
-        }
+        Outcome { shares: (minted > 0).then(|| minted.to_string()), ..Outcome::of_stake(after, &new) }
     };
     make_one(&mut ledger, height, event, outcome, session)?;
-    let new = stake.included().outpoint();
     session.out.note(&format!("{new} counts for no service yet: tapstake book allocate lets it"));
     Ok(())
 }

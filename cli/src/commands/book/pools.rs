@@ -327,5 +327,8 @@ pub(crate) fn finalise(args: &Finalise, session: &Session<'_>) -> Result<()> {
 }
 
 pub(crate) fn take_back(args: &Return, session: &Session<'_>) -> Result<()> {
-    plain(&args.at, Event::ReturnStake { stake: args.stake, returned: args.amount }, session)
+    let (mut ledger, height) = args.at.open(session)?;
+    let event = Event::ReturnStake { stake: args.stake, returned: args.amount };
+    let outcome = |_: &Book, book: &Book| Outcome::of_stake(book, &args.stake);
+    make_one(&mut ledger, height, event, outcome, session)
 }

@@ -1,5 +1,6 @@
 //! Entries about services, providers and stakes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
@@ -13,6 +14,7 @@ use tapstake_restake::{
 };
 
 use super::refusal::by_book;
+use super::show::Left;
 use super::{BookFile, name, refused};
 use crate::commands::equivocation::read_evidence;
 use crate::error::{Context, Error, Result};
@@ -95,6 +97,11 @@ pub(super) struct Outcome {
     pub(super) given_back: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pool: Option<PoolId>,
+    /// In that pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) missing_sat: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) leaving: Option<BTreeMap<ServiceId, Left>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -135,6 +142,18 @@ impl Outcome {
         Outcome { losses: Some(rows.collect()), lost_sat: Some(lost), ..Outcome::default() }
     }
 
+    /// What a stake still stands for, and what its pool misses, if it has one.
+    pub(super) fn of_stake(book: &Book, stake: &OutPoint) -> Self {
+        let pool = book.minted_in(stake).ok().flatten();
+        let state = pool.and_then(|pool| book.pool(pool).ok());
+        Outcome {
+            pool: pool.cloned(),
+            missing_sat: state.map(|state| state.backing().missing().to_sat()),
+            leaving: book.exposure(stake).ok().map(|exposure| Left::of(&exposure)),
+            ..Outcome::default()
+        }
+    }
+
     fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = Vec::new();
         if let Some(paid) = &self.paid {
@@ -154,6 +173,10 @@ impl Outcome {
             rows.push(("slashed", format!("{} loses {} sat", loss.stake, loss.lost_sat)));
         }
         rows.extend(self.lost_sat.map(|sat| ("lost in all", format!("{sat} sat"))));
+        rows.extend(self.missing_sat.filter(|sat| *sat > 0).map(|sat| ("it misses", format!("{sat} sat"))));
+        for (service, Left { nominal_sat, until }) in self.leaving.iter().flatten() {
+            rows.push(("still stands for", format!("{service}: {nominal_sat} sat below height {until}")));
+        }
         for Borne { pool, from_shares_sat, from_exits_sat } in self.borne.iter().flatten() {
             rows.push((
                 "borne",
@@ -437,7 +460,13 @@ pub(crate) fn allocate(args: &Allocate, session: &Session<'_>) -> Result<()> {
     };
     let event = Event::Allocate { stake: args.stake, service: args.service.clone(), allocation };
     let (mut ledger, height) = args.at.open(session)?;
-    make(&mut ledger, height, [(event, Outcome::default())], session)
+    // What its pool misses is none of its services' business.
+    let outcome = |_: &Book, book: &Book| Outcome {
+        pool: None,
+        missing_sat: None,
+        ..Outcome::of_stake(book, &args.stake)
+    };
+    make_one(&mut ledger, height, event, outcome, session)
 }
 
 pub(crate) fn reward(args: &Reward, session: &Session<'_>) -> Result<()> {
@@ -497,12 +526,8 @@ pub(crate) fn end(args: &EndArgs, session: &Session<'_>) -> Result<()> {
                 EndName::Expired => End::Expired,
                 EndName::Spent => End::Spent,
             };
-            return make(
-                &mut ledger,
-                height,
-                [(Event::EndStake { stake, end }, Outcome::default())],
-                session,
-            );
+            let outcome = |_: &Book, book: &Book| Outcome::of_stake(book, &stake);
+            return make_one(&mut ledger, height, Event::EndStake { stake, end }, outcome, session);
         }
         _ => End::Expired,
     };

@@ -8,7 +8,7 @@ use tapstake_ledger::{Head, Ledger};
 use tapstake_params::Height;
 use tapstake_restake::{
     Backing, Book, BookError, Exit, Flows, LrtExposure, LrtPool, Nav, PartsPerMillion, PoolId, PooledStake,
-    Rewards, ServiceId, ServiceTerms, StakeStatus,
+    Rewards, ServiceId, ServiceTerms, StakeExposure, StakeStatus,
 };
 
 use super::BookFile;
@@ -84,18 +84,28 @@ pub(super) struct Stake {
     pub(super) expires_at: Height,
     pub(super) pool: Option<String>,
     pub(super) nominal_sat: BTreeMap<ServiceId, String>,
-    /// What it has counted for and still stands for, by service.
     pub(super) leaving: BTreeMap<ServiceId, Left>,
     /// What is leaving counts with the rest.
     pub(super) leverage: Option<PartsPerMillion>,
     pub(super) claimable: BTreeMap<ServiceId, String>,
 }
 
-#[derive(Serialize)]
+/// What a stake has counted for at a service and still stands for.
+#[derive(Debug, Serialize)]
 pub(super) struct Left {
     pub(super) nominal_sat: String,
     /// The first height at which the service relies on it no more.
     pub(super) until: Height,
+}
+
+impl Left {
+    /// By service.
+    pub(super) fn of(exposure: &StakeExposure) -> BTreeMap<ServiceId, Self> {
+        let left = exposure.leaving.iter().map(|(service, left)| {
+            (service.clone(), Left { nominal_sat: left.nominal.to_string(), until: left.until })
+        });
+        left.collect()
+    }
 }
 
 #[derive(Serialize)]
@@ -207,9 +217,6 @@ fn stake(book: &Book, outpoint: &OutPoint) -> Result<Stake, BookError> {
         }
     }
     let (status, withdrawable_at) = self::status(view.status);
-    let leaving = exposure.leaving.iter().map(|(service, left)| {
-        (service.clone(), Left { nominal_sat: left.nominal.to_string(), until: left.until })
-    });
     Ok(Stake {
         stake: *outpoint,
         value_sat: view.value.to_sat(),
@@ -220,7 +227,7 @@ fn stake(book: &Book, outpoint: &OutPoint) -> Result<Stake, BookError> {
         expires_at: view.expires_at,
         pool: book.minted_in(outpoint)?.map(ToString::to_string),
         leverage: exposure.leverage_floor(),
-        leaving: leaving.collect(),
+        leaving: Left::of(&exposure),
         nominal_sat: exposure.nominal.into_iter().map(|(name, sat)| (name, sat.to_string())).collect(),
         claimable,
     })
