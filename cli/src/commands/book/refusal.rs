@@ -3,7 +3,7 @@
 use bitcoin::{Amount, OutPoint};
 use tapstake_ledger::{Damage, LedgerError};
 use tapstake_params::Height;
-use tapstake_restake::{BookError, LrtError, PoolError, PoolId, ShareError, StakeStatus};
+use tapstake_restake::{BookError, LrtError, PoolError, PoolId, RiskError, ShareError, StakeStatus};
 
 use crate::error::Error;
 
@@ -114,6 +114,9 @@ fn next(error: &BookError) -> Option<String> {
              no --holder"
         )),
         BookError::Denomination { expected, .. } => Some(format!("give the amount in {expected}")),
+        BookError::Risk { error: RiskError::Overflow(_), .. } => {
+            Some("give a --price of at most 4295 times the net asset value".to_owned())
+        }
         BookError::Pool { pool, error } => in_pool(pool, error),
         BookError::Lrt { pool, error: LrtError::Pool(error) } => in_pool(pool, error),
         _ => None,
