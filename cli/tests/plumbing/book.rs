@@ -375,10 +375,12 @@ fn csv_files_have_pools_over_receipts_and_no_formula() {
 }
 
 #[test]
-fn a_price_of_any_size_is_held_against_the_value() {
+fn a_price_is_held_against_the_value_as_far_as_their_difference_fits() {
     let kept = Kept::new();
-    for (price, market) in [("0.9", 900_000u64), ("90%", 900_000), ("4000", 4_000_000_000)] {
+    for (price, market) in [("0.9", 900_000u64), ("90%", 900_000), ("4295", 4_295_000_000)] {
         let risk = kept.json(&format!("risk --price {price}"));
         assert_eq!(risk["pools"][0]["market"], market, "{price}");
     }
+    let beyond = kept.refused("risk --price 4296", "risk");
+    assert!(beyond["next"].as_str().unwrap().contains("at most 4295 times"), "{beyond}");
 }
