@@ -354,10 +354,7 @@ const STEPS: &[(&[&str], &str)] = &[
         ],
         "nothing was recorded: give what the book's rules allow, docs/restaking.md has them",
     ),
-    (
-        &["backing", "cash"],
-        "record what came back, or make good what is missing: docs/restaking.md says how",
-    ),
+    (&["backing", "cash"], "record what came back, or make good what is missing: docs/restaking.md says how"),
     (&["frozen"], "open another pool: the shares of this one are worth nothing, for ever"),
     (
         &[
