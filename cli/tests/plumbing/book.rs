@@ -272,7 +272,8 @@ fn what_a_pool_misses_is_made_good_or_borne_by_shares_and_exits() {
     ] {
         kept.refused(line, rule);
     }
-    kept.entry("pool make-good p 20000sat");
+    let good = kept.entry("pool make-good p 20000sat");
+    assert_eq!((&good["missing_sat"], &good["borne"]), (&30_000.into(), &json!([])));
     // 30,000 of the 150,000 that are owed: a fifth of the shares' 125,000, and of the exit's 25,000.
     let borne = kept.entry("pool write-down p 30000sat");
     assert_eq!(

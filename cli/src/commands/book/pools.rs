@@ -191,17 +191,11 @@ pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
     match command {
         PoolCommand::Open(args) => open(args, session),
         PoolCommand::Reward(args) => reward(args, session),
-        PoolCommand::MakeGood(Missing { pool, amount, at }) => {
-            plain(at, Event::MakeGood { pool: pool.clone(), amount: *amount }, session)
+        PoolCommand::MakeGood(args) => {
+            missing(args, Event::MakeGood { pool: args.pool.clone(), amount: args.amount }, session)
         }
-        PoolCommand::WriteDown(Missing { pool, amount, at }) => {
-            let (mut ledger, height) = at.open(session)?;
-            let event = Event::WriteDown { pool: pool.clone(), amount: *amount };
-            let outcome = |before: &Book, after: &Book| Outcome {
-                borne: Some(Borne::between(before, after)),
-                ..Outcome::default()
-            };
-            make_one(&mut ledger, height, event, outcome, session)
+        PoolCommand::WriteDown(args) => {
+            missing(args, Event::WriteDown { pool: args.pool.clone(), amount: args.amount }, session)
         }
         PoolCommand::Choose(Choose { pool, service, part, at }) => {
             let event = Event::ChooseService { pool: pool.clone(), service: service.clone(), part: *part };
@@ -222,6 +216,17 @@ pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
             moved(at, event, session, move |book| book.lrt_pool(&pool).map_or(0, |(lrt, _)| lrt.assets()))
         }
     }
+}
+
+/// Makes an entry about what a pool misses: who bears it, and what it misses still.
+fn missing(Missing { pool, at, .. }: &Missing, event: Event, session: &Session<'_>) -> Result<()> {
+    let (mut ledger, height) = at.open(session)?;
+    let outcome = |before: &Book, after: &Book| Outcome {
+        borne: Some(Borne::between(before, after)),
+        missing_sat: after.pool(pool).ok().map(|pool| pool.backing().missing().to_sat()),
+        ..Outcome::default()
+    };
+    make_one(&mut ledger, height, event, outcome, session)
 }
 
 fn open(args: &Open, session: &Session<'_>) -> Result<()> {

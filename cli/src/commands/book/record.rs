@@ -156,6 +156,7 @@ impl Outcome {
 
     fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = Vec::new();
+        rows.extend(self.exit.map(|exit| ("exit", exit.to_string())));
         if let Some(paid) = &self.paid {
             rows.push(("paid", format!("{paid} {}", text(self.denomination.as_ref()))));
         }
@@ -166,14 +167,13 @@ impl Outcome {
         }
         rows.extend(self.pool.iter().map(|pool| ("pool", pool.to_string())));
         rows.extend(self.shares.iter().map(|shares| ("shares", shares.clone())));
-        rows.extend(self.exit.map(|exit| ("exit", exit.to_string())));
         rows.extend(self.quoted_sat.map(|sat| ("worth now", format!("{sat} sat"))));
         rows.extend(self.matures_at.map(|height| ("may be paid at", format!("height {height}"))));
         for loss in self.losses.iter().flatten() {
             rows.push(("slashed", format!("{} loses {} sat", loss.stake, loss.lost_sat)));
         }
         rows.extend(self.lost_sat.map(|sat| ("lost in all", format!("{sat} sat"))));
-        rows.extend(self.missing_sat.filter(|sat| *sat > 0).map(|sat| ("it misses", format!("{sat} sat"))));
+        rows.extend(self.missing_sat.filter(|sat| *sat > 0).map(|sat| ("pool misses", format!("{sat} sat"))));
         for (service, Left { nominal_sat, until }) in self.leaving.iter().flatten() {
             rows.push(("still stands for", format!("{service}: {nominal_sat} sat below height {until}")));
         }
