@@ -95,7 +95,7 @@ fn one_stake_secures_two_services_a_pool_issues_receipts_and_a_slashing_reaches_
     }
     // Nobody steps in front of a reward that is seen coming.
     let seen = refused(&user, &format!("reward 1000001 --service alpha --provider {p0}"), 1);
-    assert_eq!(seen["rule"], "reward-after-stake", "{seen}");
+    assert_eq!(seen["rule"], "reward-after-change", "{seen}");
     let height = height + 1;
     assert_eq!(text(&seen, "next"), format!("give --height {height}, or more"));
     // 5 % of commission, and the rest over 5,000,000 sat: exact, with nothing lost.

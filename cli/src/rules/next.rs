@@ -330,7 +330,7 @@ const STEPS: &[(&[&str], &str)] = &[
         "tapstake book show says what stands in the book",
     ),
     (
-        &["late-entry", "expiry-due", "not-expired", "reward-after-stake", "still-locked"],
+        &["late-entry", "expiry-due", "not-expired", "reward-after-change", "still-locked"],
         "give another --height: entries follow one another",
     ),
     (&["height-ahead"], "give another --height, or --yes if it is right"),

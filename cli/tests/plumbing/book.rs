@@ -172,7 +172,7 @@ fn the_first_entry_of_a_book_may_be_at_any_height() {
 fn a_reward_at_the_height_at_which_a_stake_began_to_count_names_the_next() {
     let kept = Kept::new();
     let reward = format!("reward 1000 --service a --provider {}", KEYS[1]);
-    let refused = kept.refused(&reward, "reward-after-stake");
+    let refused = kept.refused(&reward, "reward-after-change");
     assert_eq!(refused["next"], "give --height 101, or more");
     assert_eq!(kept.entry(&format!("{reward} --height 101"))["height"], 101);
 }

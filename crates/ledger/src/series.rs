@@ -109,6 +109,7 @@ fn touched(book: &Book, event: &Event) -> Touched {
         },
         Event::RegisterService { .. }
         | Event::RegisterProvider { .. }
+        | Event::SetCommission { .. }
         | Event::AdmitStake { .. }
         | Event::Allocate { .. }
         | Event::Reward { .. }

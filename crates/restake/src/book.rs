@@ -123,6 +123,9 @@ impl Book {
             Event::RegisterProvider { service, provider, commission } => {
                 ledger.registry.register_provider(service, provider, *commission)
             }
+            Event::SetCommission { service, provider, commission } => {
+                ledger.registry.set_commission(service, provider, *commission, height)
+            }
             Event::AdmitStake { stake } => ledger.admit(stake, height),
             Event::ExpandStake { of, stake, holder } => self.expand(of, stake, holder.as_ref(), height),
             Event::Allocate { stake, service, allocation } => {

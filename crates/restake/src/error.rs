@@ -251,11 +251,12 @@ pub enum BookError {
     /// A reward of nothing.
     #[error("a reward of nothing")]
     EmptyReward,
-    /// At one height, rewards come before the stakes that begin to count: these have not earned them.
+    /// At one height, rewards come before the stakes that begin to count and before a new commission: these have no part in them.
     #[error(
-        "at height {height} more stake began to count for provider {provider} of {service}: enter the reward at a later height"
+        "at height {height} more stake began to count for provider {provider} of {service}, or its commission changed: enter the \
+         reward at a later height"
     )]
-    RewardAfterStake {
+    RewardAfterChange {
         /// The service.
         service: ServiceId,
         /// The provider.

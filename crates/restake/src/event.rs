@@ -48,6 +48,15 @@ pub enum Event {
         /// Its part of every reward.
         commission: PartsPerMillion,
     },
+    /// A provider takes another part of every reward from the next height on.
+    SetCommission {
+        /// The service.
+        service: ServiceId,
+        /// The provider.
+        provider: XOnlyPublicKey,
+        /// Its part of every reward.
+        commission: PartsPerMillion,
+    },
     /// A verified stake comes into the books.
     AdmitStake {
         /// The stake.

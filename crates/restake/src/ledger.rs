@@ -455,7 +455,7 @@ impl Ledger {
             self.registry.accumulators[accumulator].rewards.staked = staked;
         }
         for accumulator in change.grown {
-            self.registry.accumulators[accumulator].grew_at = Some(height);
+            self.registry.accumulators[accumulator].changed_at = Some(height);
         }
         for (service, exposure) in change.exposures {
             self.registry.services[service].exposure = exposure;
@@ -514,9 +514,9 @@ impl Ledger {
             return Err(BookError::EmptyReward);
         }
         let accumulator = &mut self.registry.accumulators[index];
-        if accumulator.grew_at == Some(height) {
+        if accumulator.changed_at == Some(height) {
             let (service, provider) = (service.clone(), *provider);
-            return Err(BookError::RewardAfterStake { service, provider, height });
+            return Err(BookError::RewardAfterChange { service, provider, height });
         }
         accumulator.rewards = accumulator.rewards.with(amount, accumulator.commission)?;
         Ok(())

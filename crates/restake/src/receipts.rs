@@ -95,6 +95,7 @@ impl Receipts {
             // These concern stakes as well, and the book makes them.
             Event::RegisterService { .. }
             | Event::RegisterProvider { .. }
+            | Event::SetCommission { .. }
             | Event::AdmitStake { .. }
             | Event::Allocate { .. }
             | Event::Reward { .. }

@@ -52,8 +52,9 @@ pub(crate) struct Accumulator {
     pub(crate) provider: u32,
     pub(crate) commission: PartsPerMillion,
     pub(crate) rewards: Rewards,
-    /// When a stake began to count here, or to count for more, the last time.
-    pub(crate) grew_at: Option<Height>,
+    /// When the last time a stake began to count here, or to count for more, or the commission changed: a reward of that
+    /// height would be divided by what it has not seen.
+    pub(crate) changed_at: Option<Height>,
 }
 
 /// Services and providers.
@@ -119,9 +120,7 @@ impl Registry {
         key: &XOnlyPublicKey,
         commission: PartsPerMillion,
     ) -> Result<(), BookError> {
-        if commission > PartsPerMillion::ONE {
-            return Err(BookError::Commission(commission));
-        }
+        check_commission(commission)?;
         self.not_slashed(key)?;
         let index = self.service(service)?;
         if self.accumulator(service, key).is_ok() {
@@ -129,9 +128,24 @@ impl Registry {
         }
         let accumulator = id(self.accumulators.len())?;
         let provider = self.intern(key)?;
-        let (rewards, grew_at) = (Rewards::NONE, None);
-        self.accumulators.push(Accumulator { service: index, provider, commission, rewards, grew_at });
+        let (rewards, changed_at) = (Rewards::NONE, None);
+        self.accumulators.push(Accumulator { service: index, provider, commission, rewards, changed_at });
         self.services[index].providers.insert(provider, accumulator);
+        Ok(())
+    }
+
+    pub(crate) fn set_commission(
+        &mut self,
+        service: &ServiceId,
+        key: &XOnlyPublicKey,
+        commission: PartsPerMillion,
+        height: Height,
+    ) -> Result<(), BookError> {
+        check_commission(commission)?;
+        let accumulator = self.accumulator(service, key)?;
+        self.not_slashed(key)?;
+        let accumulator = &mut self.accumulators[accumulator];
+        (accumulator.commission, accumulator.changed_at) = (commission, Some(height));
         Ok(())
     }
 
@@ -145,4 +159,8 @@ impl Registry {
         self.providers.push(Provider { key: *key, stakes: Vec::new() });
         Ok(provider)
     }
+}
+
+fn check_commission(commission: PartsPerMillion) -> Result<(), BookError> {
+    if commission > PartsPerMillion::ONE { Err(BookError::Commission(commission)) } else { Ok(()) }
 }

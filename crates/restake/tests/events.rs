@@ -33,6 +33,10 @@ fn events() -> Vec<(Event, Value)> {
             json!({"register_provider": {"service": "a", "provider": key, "commission": 50_000}}),
         ),
         (
+            set_commission("a", 1, 60_000),
+            json!({"set_commission": {"service": "a", "provider": key, "commission": 60_000}}),
+        ),
+        (
             admit(1, 100_000, &[1]),
             json!({"admit_stake": {"stake": {
                 "outpoint": stake, "spends": [coin(1)], "unbonding": unbonding(1), "value": 100_000, "slashed": 10_000, "refund": 89_900, "unbonding_refund": 89_850,

@@ -136,6 +136,32 @@ fn commission_comes_first_and_is_rounded_down() {
 }
 
 #[test]
+fn a_new_commission_is_for_later_heights_and_only_for_providers_in_office() {
+    let mut story = Story::new();
+    story.enter(opt_in("a", 3, 100_000)).enter(admit(1, 100_000, &[3])).enter(share(1, "a"));
+    story.at(300).enter(reward("a", 3, "ua", 1_000)).enter(set_commission("a", 3, 500_000));
+    let late = BookError::RewardAfterChange {
+        service: service("a"),
+        provider: provider(3),
+        height: Height::new(300),
+    };
+    assert_eq!(
+        story.refused(reward("a", 3, "ua", 1_000)),
+        late,
+        "nobody takes more of a reward that is seen coming"
+    );
+    story.at(301).enter(reward("a", 3, "ua", 1_000));
+    assert_eq!((story.rewards("a", 3).commission, story.claimable(1, "a")), (100 + 500, 900 + 500));
+    let above = PartsPerMillion::new(1_000_001);
+    assert_eq!(story.refused(set_commission("a", 3, 1_000_001)), BookError::Commission(above));
+    let unknown = BookError::UnknownProvider { service: service("b"), provider: provider(3) };
+    assert_eq!(story.refused(set_commission("b", 3, 0)), unknown);
+    story.enter(slash(3));
+    let slashed = BookError::SlashedProvider { provider: provider(3), height: Height::new(301) };
+    assert_eq!(story.refused(set_commission("a", 3, 0)), slashed);
+}
+
+#[test]
 fn a_whole_commission_leaves_nothing_to_the_stakes() {
     let mut story = Story::new();
     story.enter(opt_in("a", 3, 1_000_000));
@@ -242,7 +268,7 @@ fn per_sat_counts_whole_units_and_fractions_apart() {
 #[test]
 fn rewards_of_a_height_come_before_the_stakes_that_begin_to_count_there() {
     let mut story = two_stakes();
-    let refusal = |height| BookError::RewardAfterStake {
+    let refusal = |height| BookError::RewardAfterChange {
         service: service("a"),
         provider: provider(1),
         height: Height::new(height),

@@ -301,6 +301,8 @@ pub(crate) struct ServiceAdd {
 pub(crate) enum ProviderCommand {
     /// Register a provider of a service
     Add(ProviderAdd),
+    /// Change the part that a provider takes of every reward from the next height on
+    Commission(ProviderCommission),
 }
 
 #[derive(Debug, clap::Args)]
@@ -314,6 +316,21 @@ pub(crate) struct ProviderAdd {
     /// Its part of every reward
     #[arg(long, value_name = "PERCENT", default_value = "0%")]
     commission: PartsPerMillion,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProviderCommission {
+    /// Its key
+    #[arg(value_parser = key_arg)]
+    provider: KeyArg,
+    /// Its part of every reward
+    #[arg(value_name = "PERCENT")]
+    commission: PartsPerMillion,
+    /// The service
+    #[arg(long, value_name = "NAME", value_parser = name::<ServiceId>)]
+    service: ServiceId,
     #[command(flatten)]
     at: At,
 }
@@ -443,10 +460,17 @@ pub(crate) fn service(command: &ServiceCommand, session: &Session<'_>) -> Result
 }
 
 pub(crate) fn provider(command: &ProviderCommand, session: &Session<'_>) -> Result<()> {
-    let ProviderCommand::Add(args) = command;
-    let (service, provider) = (args.service.clone(), args.provider.to_x_only()?);
-    let event = Event::RegisterProvider { service, provider, commission: args.commission };
-    let (mut ledger, height) = args.at.open(session)?;
+    let (event, at) = match command {
+        ProviderCommand::Add(ProviderAdd { service, provider, commission, at }) => {
+            let (service, provider, commission) = (service.clone(), provider.to_x_only()?, *commission);
+            (Event::RegisterProvider { service, provider, commission }, at)
+        }
+        ProviderCommand::Commission(ProviderCommission { service, provider, commission, at }) => {
+            let (service, provider, commission) = (service.clone(), provider.to_x_only()?, *commission);
+            (Event::SetCommission { service, provider, commission }, at)
+        }
+    };
+    let (mut ledger, height) = at.open(session)?;
     make(&mut ledger, height, [(event, Outcome::default())], session)
 }
 

@@ -68,7 +68,7 @@ fn next(error: &BookError) -> Option<String> {
     let at = |height: Height| Some(format!("give --height {height}, or more"));
     match error {
         BookError::Late { last, .. } => at(*last),
-        BookError::RewardAfterStake { height, .. } => at(height.saturating_add(1)),
+        BookError::RewardAfterChange { height, .. } => at(height.saturating_add(1)),
         BookError::ExpiryDue { height, .. } => {
             Some(format!("tapstake book end --due --height {height} ends what has expired"))
         }
@@ -176,7 +176,7 @@ fn rule(error: &BookError) -> &'static str {
         BookError::SpendsStake { .. } => "spends-stake",
         BookError::SpentStake { .. } => "spent-stake",
         BookError::NotAnExpansion { .. } => "not-an-expansion",
-        BookError::RewardAfterStake { .. } => "reward-after-stake",
+        BookError::RewardAfterChange { .. } => "reward-after-change",
         BookError::NothingToGiveBack { .. } => "nothing-owed",
         BookError::OutsideItsTime { .. } | BookError::StakeEnded { .. } => "inactive",
         BookError::NotExpired { .. } => "not-expired",
@@ -301,8 +301,8 @@ mod tests {
         for (error, rule, next) in [
             (BookError::Late { height: height(4), last: height(5) }, "late-entry", "--height 5"),
             (
-                BookError::RewardAfterStake { service: service.clone(), provider, height: height(5) },
-                "reward-after-stake",
+                BookError::RewardAfterChange { service: service.clone(), provider, height: height(5) },
+                "reward-after-change",
                 "--height 6",
             ),
             (

@@ -94,6 +94,11 @@ pub(crate) fn opt_in(name: &str, n: u8, commission: u32) -> Event {
     Event::RegisterProvider { service: service(name), provider: provider(n), commission }
 }
 
+pub(crate) fn set_commission(name: &str, n: u8, commission: u32) -> Event {
+    let commission = PartsPerMillion::new(commission);
+    Event::SetCommission { service: service(name), provider: provider(n), commission }
+}
+
 pub(crate) fn share(n: u32, name: &str) -> Event {
     Event::Allocate { stake: outpoint(n), service: service(name), allocation: Allocation::Shared }
 }
