@@ -1,6 +1,8 @@
 //! Stakes, providers and services to make entries of.
 #![allow(dead_code, reason = "every test file takes what it needs")]
 
+use std::sync::LazyLock;
+
 use bitcoin::hashes::Hash;
 use bitcoin::key::{Keypair, Secp256k1};
 use bitcoin::{Amount, OutPoint, Txid, XOnlyPublicKey};
@@ -8,10 +10,19 @@ use tapstake_crypto::pop::Account;
 use tapstake_params::{Height, SlashingRate, Timelock};
 use tapstake_restake::*;
 
+/// Histories name them often, so each is made once.
+static PROVIDERS: LazyLock<Vec<XOnlyPublicKey>> = LazyLock::new(|| {
+    let secp = Secp256k1::new();
+    let key = |n| {
+        let mut secret = [9; 32];
+        secret[0] = n;
+        Keypair::from_seckey_slice(&secp, &secret).unwrap().x_only_public_key().0
+    };
+    (0..10).map(key).collect()
+});
+
 pub(crate) fn provider(n: u8) -> XOnlyPublicKey {
-    let mut secret = [9; 32];
-    secret[0] = n;
-    Keypair::from_seckey_slice(&Secp256k1::new(), &secret).unwrap().x_only_public_key().0
+    PROVIDERS[usize::from(n)]
 }
 
 pub(crate) fn outpoint(n: u32) -> OutPoint {
