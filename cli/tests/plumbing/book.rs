@@ -385,3 +385,123 @@ fn a_price_is_held_against_the_value_as_far_as_their_difference_fits() {
     let beyond = kept.refused("risk --price 4296", "risk");
     assert!(beyond["next"].as_str().unwrap().contains("at most 4295 times"), "{beyond}");
 }
+
+#[test]
+fn a_dry_run_shows_what_would_be_made_and_writes_nothing() {
+    let kept = Kept::new();
+    let index = || std::fs::read(kept.folder.path().join("book.jsonl.index")).unwrap();
+    let [first, second] = [outpoint(1), outpoint(2)];
+    let (p, q, shares) = (KEYS[2], KEYS[1], 20_000u128 * 1_000_000);
+    let set = "--denomination uc --slashing-rate 0.1 --unbonding-time 100 --leverage-limit 200%";
+    for line in [
+        format!("service add c {set} --height 110"),
+        format!("provider add {q} --service c"),
+        format!("provider commission {q} 6% --service c"),
+        format!("reward 500000 --service a --provider {q} --height 111"),
+        format!("reward 777 --service b --provider {q}"),
+        format!("claim {second} --service a"),
+        format!("give-back --service b --provider {q}"),
+        format!("allocate {first} --service b --withdraw"),
+        "pool reward p 6000sat".to_owned(),
+        "pool choose l a 50%".to_owned(),
+        "pool leave l a".to_owned(),
+        format!("pool deposit l {shares} --holder =ann"),
+        "pool open other --unbonding-time 9".to_owned(),
+        format!("transfer {shares} --pool p --from =ann --to cid"),
+        "exit --amount 5000sat --pool p --holder bob".to_owned(),
+        format!("reward 1000000 --service a --provider {p}"),
+        format!("claim --commission {p} --service a"),
+        format!("end {second} --by unbonding"),
+        "finalise --pool p --height 211".to_owned(),
+        format!("return {second} --amount 49000sat"),
+        "pool make-good p 400sat".to_owned(),
+        "pool write-down p 600sat".to_owned(),
+        "end --due --height 10000 --yes".to_owned(),
+    ] {
+        let head = kept.json("show")["head"].clone();
+        let (before, rows) = (std::fs::read(kept.file()).unwrap(), index());
+        let mut tried = kept.json(&format!("{line} --dry-run"));
+        assert_eq!(std::fs::read(kept.file()).unwrap(), before, "{line}");
+        assert_eq!(index(), rows, "{line}");
+        let said = kept.text(&format!("{line} --dry-run"));
+        assert!(said.contains("dry run") && said.contains("nothing is written"), "{line}: {said}");
+        let made = kept.json(&line);
+        assert_ne!(std::fs::read(kept.file()).unwrap(), before, "{line}");
+        assert_eq!(tried["dry_run"], true, "{line}");
+        assert_eq!(tried["head"], head, "{line}: the last line is the one that was");
+        tried.as_object_mut().unwrap().remove("dry_run");
+        tried["head"] = made["head"].clone();
+        assert_eq!(tried, made, "{line}");
+    }
+    assert_eq!(kept.json("audit")["verdict"], "the books balance");
+}
+
+#[test]
+fn a_dry_run_is_refused_as_the_entry_would_be() {
+    let kept = Kept::new();
+    let [first, second] = [outpoint(1), outpoint(2)];
+    for (line, rule) in [
+        (format!("reward 5 --service a --provider {}", KEYS[1]), "reward-after-change"),
+        (format!("claim {first} --service a"), "nothing-owed"),
+        (format!("claim {first} --service c"), "unknown-service"),
+        (format!("end {first} --by expired"), "not-expired"),
+        ("pool reward p 5sat --height 99".to_owned(), "late-entry"),
+        ("pool reward p 5sat --height 9000".to_owned(), "height-ahead"),
+        ("pool reward p 5sat --height 10000 --yes".to_owned(), "expiry-due"),
+        ("pool write-down p 1sat".to_owned(), "not-missing"),
+        ("finalise --pool p".to_owned(), "nothing"),
+        (format!("return {second} --amount 5sat"), "still-locked"),
+        ("exit 1 --pool p --holder nobody".to_owned(), "balance-of-holder"),
+    ] {
+        let tried = kept.refused(&format!("{line} --dry-run"), rule);
+        assert_eq!(tried, kept.refused(&line, rule), "{line}");
+    }
+}
+
+#[test]
+fn a_dry_run_is_refused_after_a_line_without_end_as_an_entry_is() {
+    let kept = Kept::new();
+    let torn = [std::fs::read(kept.file()).unwrap(), b"{\"counter\"".to_vec()].concat();
+    std::fs::write(kept.file(), torn).unwrap();
+    // The index tells that nobody was told of it.
+    assert_eq!(kept.json("pool reward p 5sat --dry-run")["dry_run"], true);
+    std::fs::remove_file(kept.folder.path().join("book.jsonl.index")).unwrap();
+    kept.refused("pool reward p 5sat --dry-run", "journal-torn");
+    kept.refused("pool reward p 5sat", "journal-torn");
+}
+
+#[test]
+fn every_command_that_makes_entries_has_a_dry_run_and_no_other_has() {
+    let has = |line: &str| stdout(&run(&format!("book {line} --help"))).contains("--dry-run");
+    for line in [
+        "service add",
+        "provider add",
+        "provider commission",
+        "import",
+        "expand",
+        "allocate",
+        "reward",
+        "claim",
+        "give-back",
+        "end",
+        "slash",
+        "pool open",
+        "pool reward",
+        "pool make-good",
+        "pool write-down",
+        "pool choose",
+        "pool leave",
+        "pool deposit",
+        "pool redeem",
+        "mint",
+        "transfer",
+        "exit",
+        "finalise",
+        "return",
+    ] {
+        assert!(has(line), "{line}");
+    }
+    for line in ["init", "show", "log", "audit", "risk", "export", "plot", "repair"] {
+        assert!(!has(line), "{line}");
+    }
+}

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use bitcoin::OutPoint;
-use tapstake_ledger::Ledger;
-use tapstake_params::Height;
+use tapstake_ledger::LedgerError;
 use tapstake_restake::{Book, BookError, Entry, Event, HolderId};
 use tapstake_verifier::VerifiedStake;
 
+use super::entry::{At, Opened, Outcome, stopped};
 use super::name;
-use super::record::{At, Outcome, make, make_one};
 use super::refusal::by_book;
 use crate::commands::verify;
 use crate::error::{Context, Error, Result};
@@ -49,50 +48,58 @@ pub(crate) fn run(args: &Import, session: &Session<'_>) -> Result<()> {
     for proof in &args.proofs {
         stakes.push(verify::slashable(&args.flags, proof, session).context(proof.display())?);
     }
-    let (mut ledger, height) = open(&args.at, &stakes, session)?;
-    let mut book = ledger.book().clone();
-    let mut events = Vec::new();
+    let mut opened = open(&args.at, &stakes, session)?;
+    if let ([stake], [proof]) = (stakes.as_slice(), args.proofs.as_slice()) {
+        let records = opened.enter([Event::admit(stake)]).or_else(|stop| match stop.error {
+            LedgerError::Refused(error) => Err(in_its_place(*error, stake, proof)).context(proof.display()),
+            _ => stopped(stop),
+        })?;
+        opened.shown(records, |_| Outcome::default(), session);
+        return Ok(());
+    }
+    let (mut book, mut events) = (opened.book().clone(), Vec::new());
     for (stake, proof) in stakes.iter().zip(&args.proofs) {
-        let entry = Entry { height, event: Event::admit(stake) };
+        let entry = Entry { height: opened.height, event: Event::admit(stake) };
         let tried = book.apply(&entry).map_err(|error| in_its_place(error, stake, proof));
-        let tried = tried.context(proof.display());
-        match stakes.len() {
-            1 => tried?,
-            several => tried.context(format!("none of {several} stakes is admitted"))?,
-        }
+        tried.context(proof.display()).context(format!("none of {} stakes is admitted", stakes.len()))?;
         events.push((entry.event, Outcome::default()));
     }
-    make(&mut ledger, height, events, session)
+    drop(book);
+    opened.make(events, session)
 }
 
 pub(crate) fn expand(args: &Expand, session: &Session<'_>) -> Result<()> {
     let stake = verify::slashable(&args.flags, &args.proof, session).context(args.proof.display())?;
-    let (mut ledger, height) = open(&args.at, std::slice::from_ref(&stake), session)?;
+    let opened = open(&args.at, std::slice::from_ref(&stake), session)?;
     let of = match args.of {
         Some(of) => of,
-        None => expanded(ledger.book(), &stake)?,
+        None => expanded(opened.book(), &stake)?,
     };
     let new = stake.included().outpoint();
     let event = Event::expand(of, &stake, args.holder.clone());
-    let outcome = |before: &Book, after: &Book| {
-        let pool = after.minted_in(&new).ok().flatten();
-        let supply = |book: &Book| pool.and_then(|pool| book.pool(pool).ok()).map_or(0, |pool| pool.supply());
-        let minted = supply(after).saturating_sub(supply(before));
-        Outcome { shares: (minted > 0).then(|| minted.to_string()), ..Outcome::of_stake(after, &new) }
+    // A stake takes its place in the pool of the one that it expands.
+    let supply = |book: &Book, stake| {
+        let pool = book.minted_in(stake).ok().flatten();
+        pool.and_then(|pool| book.pool(pool).ok()).map_or(0, |pool| pool.supply())
     };
-    make_one(&mut ledger, height, event, outcome, session)?;
+    let before = supply(opened.book(), &of);
+    let outcome = |book: &Book| {
+        let minted = supply(book, &new).saturating_sub(before);
+        Outcome { shares: (minted > 0).then(|| minted.to_string()), ..Outcome::of_stake(book, &new) }
+    };
+    opened.make_one(event, outcome, session)?;
     session.out.note(&format!("{new} counts for no service yet: tapstake book allocate lets it"));
     Ok(())
 }
 
 /// The book, and the height of an entry: without one, that of the newest stake or of the last entry.
-fn open(at: &At, stakes: &[VerifiedStake], session: &Session<'_>) -> Result<(Ledger, Height)> {
-    let (ledger, height) = at.open(session)?;
-    if at.names_a_height() {
-        return Ok((ledger, height));
+fn open(at: &At, stakes: &[VerifiedStake], session: &Session<'_>) -> Result<Opened> {
+    let mut opened = at.open(session)?;
+    if !at.names_a_height() {
+        let included = stakes.iter().map(|stake| stake.included().inclusion_height()).max();
+        opened.height = included.map_or(opened.height, |included| included.max(opened.height));
     }
-    let included = stakes.iter().map(|stake| stake.included().inclusion_height()).max();
-    Ok((ledger, included.map_or(height, |included| included.max(height))))
+    Ok(opened)
 }
 
 /// The one stake of the book among what a staking transaction spends.

@@ -10,6 +10,7 @@ use crate::live::network_dir;
 use crate::session::Session;
 
 mod audit;
+mod entry;
 mod export;
 mod import;
 mod init;

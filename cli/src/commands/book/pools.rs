@@ -2,13 +2,12 @@
 
 use bitcoin::{Amount, OutPoint};
 use clap::Subcommand;
-use tapstake_params::Height;
 use tapstake_restake::{
     Book, BookError, Event, ExitId, HolderId, PaidExit, PartsPerMillion, PoolError, PoolId, ServiceId,
 };
 
+use super::entry::{At, Before, Outcome};
 use super::name;
-use super::record::{At, Borne, Outcome, make, make_one};
 use super::refusal::by_book;
 use crate::error::{Error, Result};
 use crate::input;
@@ -183,8 +182,7 @@ pub(crate) struct Return {
 }
 
 fn plain(at: &At, event: Event, session: &Session<'_>) -> Result<()> {
-    let (mut ledger, height) = at.open(session)?;
-    make(&mut ledger, height, [(event, Outcome::default())], session)
+    at.open(session)?.make([(event, Outcome::default())], session)
 }
 
 pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
@@ -220,13 +218,14 @@ pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
 
 /// Makes an entry about what a pool misses: who bears it, and what it misses still.
 fn missing(Missing { pool, at, .. }: &Missing, event: Event, session: &Session<'_>) -> Result<()> {
-    let (mut ledger, height) = at.open(session)?;
-    let outcome = |before: &Book, after: &Book| Outcome {
-        borne: Some(Borne::between(before, after)),
-        missing_sat: after.pool(pool).ok().map(|pool| pool.backing().missing().to_sat()),
+    let opened = at.open(session)?;
+    let before = Before::of(opened.book());
+    let outcome = |book: &Book| Outcome {
+        borne: Some(before.borne(book)),
+        missing_sat: book.pool(pool).ok().map(|pool| pool.backing().missing().to_sat()),
         ..Outcome::default()
     };
-    make_one(&mut ledger, height, event, outcome, session)
+    opened.make_one(event, outcome, session)
 }
 
 fn open(args: &Open, session: &Session<'_>) -> Result<()> {
@@ -249,12 +248,13 @@ fn reward(args: &PoolReward, session: &Session<'_>) -> Result<()> {
 
 /// Makes an entry that moves shares: how many is how far it moves `number`.
 fn moved(at: &At, event: Event, session: &Session<'_>, number: impl Fn(&Book) -> u128) -> Result<()> {
-    let (mut ledger, height) = at.open(session)?;
-    let outcome = |before: &Book, after: &Book| {
-        let shares = number(after).abs_diff(number(before)).to_string();
+    let opened = at.open(session)?;
+    let before = number(opened.book());
+    let outcome = |book: &Book| {
+        let shares = number(book).abs_diff(before).to_string();
         Outcome { shares: Some(shares), ..Outcome::default() }
     };
-    make_one(&mut ledger, height, event, outcome, session)
+    opened.make_one(event, outcome, session)
 }
 
 pub(crate) fn mint(args: &Mint, session: &Session<'_>) -> Result<()> {
@@ -265,24 +265,23 @@ pub(crate) fn mint(args: &Mint, session: &Session<'_>) -> Result<()> {
 
 pub(crate) fn transfer(args: &Transfer, session: &Session<'_>) -> Result<()> {
     let (pool, from, to, shares) = (args.pool.clone(), args.from.clone(), args.to.clone(), args.shares);
-    let (mut ledger, height) = args.at.open(session)?;
-    let event = match ledger.book().lrt_pool(&pool) {
+    let opened = args.at.open(session)?;
+    let event = match opened.book().lrt_pool(&pool) {
         Ok(_) => Event::LrtTransfer { pool, from, to, shares },
         Err(_) => Event::Transfer { pool, from, to, shares },
     };
-    make(&mut ledger, height, [(event, Outcome::default())], session)
+    opened.make([(event, Outcome::default())], session)
 }
 
 pub(crate) fn exit(args: &Exit, session: &Session<'_>) -> Result<()> {
     let (pool, holder) = (args.pool.clone(), args.holder.clone());
-    let (mut ledger, height) = args.at.open(session)?;
     let event = match (args.amount, args.shares) {
         (Some(amount), _) => Event::RequestWithdrawal { pool: pool.clone(), holder, amount },
         (None, shares) => {
             Event::RequestExit { pool: pool.clone(), holder, shares: shares.unwrap_or_default() }
         }
     };
-    let outcome = |_: &Book, book: &Book| {
+    let outcome = |book: &Book| {
         // The newest exit is the last.
         let newest = book.pool(&pool).ok().and_then(|pool| pool.queue().iter().last());
         let Some((id, exit)) = newest else { return Outcome::default() };
@@ -294,12 +293,12 @@ pub(crate) fn exit(args: &Exit, session: &Session<'_>) -> Result<()> {
             ..Outcome::default()
         }
     };
-    make_one(&mut ledger, height, event, outcome, session)
+    args.at.open(session)?.make_one(event, outcome, session)
 }
 
 pub(crate) fn finalise(args: &Finalise, session: &Session<'_>) -> Result<()> {
-    let (mut ledger, height): (_, Height) = args.at.open(session)?;
-    let mut pool = ledger.book().pool(&args.pool).map_err(by_book)?.clone();
+    let opened = args.at.open(session)?;
+    let mut pool = opened.book().pool(&args.pool).map_err(by_book)?.clone();
     let refusal = |error: PoolError| by_book(BookError::Pool { pool: args.pool.clone(), error });
     // Without a number all that are due, in their order.
     let mut next = args.exit.map(ExitId).or(pool.queue().first());
@@ -308,7 +307,7 @@ pub(crate) fn finalise(args: &Finalise, session: &Session<'_>) -> Result<()> {
     }
     let mut events = Vec::new();
     while let Some(exit) = next {
-        match pool.finalise_exit(exit, height) {
+        match pool.finalise_exit(exit, opened.height) {
             Ok(PaidExit { holder, paid, .. }) => {
                 let outcome = Outcome {
                     exit: Some(exit.0),
@@ -328,12 +327,11 @@ pub(crate) fn finalise(args: &Finalise, session: &Session<'_>) -> Result<()> {
         }
         next = pool.queue().first().filter(|_| args.exit.is_none());
     }
-    make(&mut ledger, height, events, session)
+    opened.make(events, session)
 }
 
 pub(crate) fn take_back(args: &Return, session: &Session<'_>) -> Result<()> {
-    let (mut ledger, height) = args.at.open(session)?;
     let event = Event::ReturnStake { stake: args.stake, returned: args.amount };
-    let outcome = |_: &Book, book: &Book| Outcome::of_stake(book, &args.stake);
-    make_one(&mut ledger, height, event, outcome, session)
+    let outcome = |book: &Book| Outcome::of_stake(book, &args.stake);
+    args.at.open(session)?.make_one(event, outcome, session)
 }
