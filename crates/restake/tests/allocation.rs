@@ -125,10 +125,15 @@ fn what_a_stake_has_left_counts_for_leverage_until_nobody_relies_on_it() {
         story.refused(exclusive(1, "two", &[(1, 1)])),
         BookError::Leverage { nominal: 100_001, .. }
     ));
+    // What it counts again is more than the little that it had left before.
+    story.at(400).enter(exclusive(1, "one", &[(1, 10)])).enter(withdraw(1, "one")).enter(share(1, "one"));
+    let more = story.refused(exclusive(1, "two", &[(1, 1)]));
+    assert!(matches!(more, BookError::Leverage { nominal: 100_001, .. }), "{more}");
+    story.enter(withdraw(1, "one")).at(499);
     // Back where it was it counts once, and less of it always may.
     story.enter(share(1, "one")).enter(exclusive(1, "one", &[(1, 50_000)]));
-    assert!(matches!(story.at(498).refused(exclusive(1, "two", &[(1, 50_000)])), BookError::Leverage { .. }));
-    story.at(499).enter(exclusive(1, "two", &[(1, 50_000)])).enter(withdraw(1, "one"));
+    assert!(matches!(story.at(598).refused(exclusive(1, "two", &[(1, 50_000)])), BookError::Leverage { .. }));
+    story.at(599).enter(exclusive(1, "two", &[(1, 50_000)])).enter(withdraw(1, "one"));
 }
 
 #[test]

@@ -114,6 +114,8 @@ fn an_exit_is_slashable_until_it_is_paid_and_paid_from_stakes_that_came_back() {
     let poor = story.at(300).refused(finalise("p", 0));
     assert!(matches!(poor, BookError::Pool { error: PoolError::NotEnoughCash { .. }, .. }), "{poor}");
     story.enter(give_back_stake(2, 100_000 - LOSS_IN_UNBONDING)).enter(give_back_stake(1, 100_000 - LOSS));
+    // What is left of a slashed stake comes back, and it stays slashed.
+    assert_eq!([1, 2].map(|n| story.status(n)), [StakeStatus::Slashed; 2]);
     story.enter(finalise("p", 0));
     assert_eq!(view(&story, "p").flows().paid, u128::from(claim.to_sat()));
     assert_eq!(view(&story, "p").backing().missing(), sat(0));
@@ -351,6 +353,38 @@ fn a_service_relies_on_an_expansion_for_what_it_left_behind() {
         story.at(300).enter(expand(1, 3, 100_000, &[1, 2], None));
         story.at(height).enter(slash(1));
         assert_eq!(["a", "b"].map(|name| story.service_exposure(name).lost), [sat(lost); 2], "{height}");
+    }
+}
+
+#[test]
+fn a_service_that_was_free_of_a_stake_is_free_of_its_expansion() {
+    for (height, lost) in [(399, 10_100), (400, 0)] {
+        let mut story = pooled();
+        story.at(300).enter(withdraw(1, "a"));
+        // Its unbonding time began when the stake left, and does not begin anew.
+        story.at(height).enter(expand(1, 3, 100_000, &[1, 2], None)).enter(slash(1));
+        assert_eq!(story.service_exposure("a").lost, sat(lost), "{height}");
+        assert_eq!(story.service_exposure("b").lost, sat(10_100));
+        let leaving = story.book.exposure(&outpoint(3)).unwrap().leaving;
+        assert!(leaving.is_empty(), "{leaving:?}");
+    }
+}
+
+#[test]
+fn an_expansion_stands_for_the_more_and_the_longer_of_what_its_stake_counted_and_had_left() {
+    for (height, lost) in [(449, 10_100), (450, 0)] {
+        let mut story = pooled();
+        story.at(300).enter(exclusive(1, "a", &[(1, 60_000)]));
+        story.at(350).enter(expand(1, 3, 100_000, &[1, 2], None));
+        let leaving = story.book.exposure(&outpoint(3)).unwrap().leaving;
+        assert_eq!(leaving[&service("a")], Leaving { nominal: 200_000, until: Height::new(450) });
+        assert_eq!(leaving[&service("b")], Leaving { nominal: 200_000, until: Height::new(450) });
+        assert!(
+            story.book.exposure(&outpoint(1)).unwrap().leaving.is_empty(),
+            "the old one stands for nothing"
+        );
+        story.at(height).enter(slash(1));
+        assert_eq!(story.service_exposure("a").lost, sat(lost), "{height}");
     }
 }
 

@@ -316,9 +316,19 @@ proptest! {
                 prop_assert_eq!(lost(&book, &name) - lost(&before, &name), due, "{} by {:?}", name, entry);
             }
             if number % 16 == 0 || matches!(attempt, Attempt::Slash { .. }) {
+                let mut gone = BTreeMap::<ServiceId, (u64, u64)>::new();
                 for stake in book.stakes() {
-                    let leaving = book.exposure(&stake.outpoint).unwrap().leaving;
-                    prop_assert_eq!(leaving, left.of(stake.outpoint), "{} after {:?}", stake.outpoint, entry);
+                    let exposure = book.exposure(&stake.outpoint).unwrap();
+                    let expected = left.of(stake.outpoint);
+                    for service in expected.keys().filter(|service| !exposure.nominal.contains_key(*service)) {
+                        let (stakes, slashable) = gone.entry(service.clone()).or_default();
+                        (*stakes, *slashable) = (*stakes + 1, *slashable + stake.slashable.to_sat());
+                    }
+                    prop_assert_eq!(exposure.leaving, expected, "{} after {:?}", stake.outpoint, entry);
+                }
+                for view in book.services() {
+                    let told = (view.leaving, view.leaving_slashable.to_sat());
+                    prop_assert_eq!(told, gone.get(view.name).copied().unwrap_or_default(), "{}", view.name);
                 }
             }
         }

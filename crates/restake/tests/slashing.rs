@@ -142,6 +142,8 @@ fn an_expired_stake_is_slashable_until_its_output_is_spent() {
         for n in 1..=3 {
             story.enter(end(n, End::Expired));
         }
+        // Its lock opens where its script says, whenever its end was entered.
+        assert_eq!(story.status(2), StakeStatus::Expired { until: Height::new(10_100) });
         // Its staker can still choose to unbond it, before and after its timelock has opened.
         story.at(height).enter(end(1, End::Unbonding));
         assert_eq!(story.status(1), StakeStatus::Unbonding { until: Height::new(height + 100) });
@@ -180,6 +182,9 @@ fn a_stake_that_leaves_a_service_stands_for_it_until_its_unbonding_time_is_over(
             (stands.into(), sat(if stands { LOSS_IN_UNBONDING } else { 0 }))
         );
         assert_eq!(story.book.exposure(&outpoint(2)).unwrap().leaving.is_empty(), !stands);
+        // Nobody has left the other service.
+        let other = story.book.service(&service("b")).unwrap();
+        assert_eq!((other.leaving, other.leaving_slashable), (0, sat(0)));
         // It earns nothing there any more.
         story.enter(reward("a", 1, "ua", 1_000));
         assert_eq!(story.claimable(2, "a"), 0);
