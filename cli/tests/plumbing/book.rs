@@ -26,6 +26,10 @@ fn what_makes_no_sense_is_a_usage_error() {
         "book expand",
         "book expand a b",
         "book give-back --service a",
+        "book claim",
+        "book claim --service a",
+        "book claim --owner text:ann --service a",
+        "book claim --all --owner ann",
         "book pool write-down a",
         "book finalise 5",
         "book pool open a",
@@ -35,6 +39,9 @@ fn what_makes_no_sense_is_a_usage_error() {
     }
     let both = format!("book claim --service a --commission {PROVIDER} {}:0", "00".repeat(32));
     assert_eq!(run(&both).status.code(), Some(2));
+    for one in [format!("--commission {PROVIDER} --service a"), format!("{}:0", "00".repeat(32))] {
+        assert_eq!(run(&format!("book claim --all {one}")).status.code(), Some(2), "{one}");
+    }
 }
 
 #[test]
@@ -504,4 +511,47 @@ fn every_command_that_makes_entries_has_a_dry_run_and_no_other_has() {
     for line in ["init", "show", "log", "audit", "risk", "export", "plot", "repair"] {
         assert!(!has(line), "{line}");
     }
+}
+
+impl Kept {
+    /// Has both services pay: the first stake earns 190,000 ua and 9,500 ub, the second 50,000 ua, and the rest is commission.
+    fn paid(&self) {
+        for (service, provider, amount) in
+            [("a", KEYS[2], 200_000), ("a", KEYS[1], 50_000), ("b", KEYS[2], 10_000)]
+        {
+            self.entry(&format!("reward {amount} --service {service} --provider {provider} --height 101"));
+        }
+    }
+}
+
+#[test]
+fn all_that_stakes_can_claim_is_paid_together_and_summed_by_coin() {
+    let kept = Kept::new();
+    kept.refused("claim --all", "nothing-owed");
+    kept.paid();
+    let none = kept.refused("claim --all --owner text:bob", "nothing-owed");
+    assert!(none["message"].as_str().unwrap().contains("no stake of text:bob"), "{none}");
+    kept.refused("claim --all --service c", "unknown-service");
+    kept.refused("claim --all --height 10000 --yes", "expiry-due");
+    let tried = kept.json("claim --all --dry-run");
+    let of_b = kept.json("claim --all --service b --owner text:ann");
+    assert_eq!(entries_of(&of_b, "paid"), ["9500"]);
+    assert_eq!(of_b["paid_in_all"], json!({"ub": "9500"}));
+    kept.refused("claim --all --service b", "nothing-owed");
+    let rest = run(&kept.line("claim --all"));
+    let rest = stdout(&rest);
+    assert!(rest.contains("paid in all  240000 ua") && !rest.contains("ub"), "{rest}");
+    kept.refused("claim --all", "nothing-owed");
+
+    assert_eq!(tried["paid_in_all"], json!({"ua": "240000", "ub": "9500"}));
+    let kinds = entries_of(&tried, "kind");
+    assert_eq!(kinds, ["claim", "claim", "claim"]);
+    assert_eq!(entries_of(&tried, "paid"), ["190000", "9500", "50000"]);
+    assert_eq!(entries_of(&tried, "paid_to"), ["text:ann", "text:ann", "text:ann"]);
+    assert_eq!(entries_of(&tried, "denomination"), ["ua", "ub", "ua"]);
+    assert_eq!(entries_of(&kept.json("log --kind claim"), "kind"), kinds);
+    // Commission is not a stake's.
+    let owed = kept.json("show")["services"][0]["providers"][0]["commission_owed"].clone();
+    assert_eq!(owed, "10000");
+    assert_eq!(kept.json("audit")["verdict"], "the books balance");
 }

@@ -1,15 +1,17 @@
 //! Entries about services, providers and stakes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
 use clap::Subcommand;
+use tapstake_crypto::pop::Account;
 use tapstake_restake::{
-    Allocation, Book, Denomination, End, Event, Part, PartsPerMillion, ServiceId, ServiceTerms, StakeStatus,
-    StakeView,
+    Allocation, Book, BookError, Denomination, End, Event, Part, PartsPerMillion, ServiceId, ServiceTerms,
+    StakeStatus, StakeView,
 };
 
-use super::entry::{At, Before, Outcome};
+use super::entry::{At, Before, Opened, Outcome};
 use super::name;
 use super::refusal::by_book;
 use crate::commands::equivocation::read_evidence;
@@ -148,14 +150,20 @@ pub(crate) struct GiveBack {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Claim {
     /// The stake
-    #[arg(value_name = "OUTPOINT", required_unless_present = "commission")]
+    #[arg(value_name = "OUTPOINT", required_unless_present_any = ["commission", "all"])]
     stake: Option<OutPoint>,
     /// A provider, to be paid its commission
     #[arg(long, value_name = "KEY", value_parser = key_arg, conflicts_with = "stake")]
     commission: Option<KeyArg>,
-    /// The service
-    #[arg(long, value_name = "NAME", value_parser = name::<ServiceId>)]
-    service: ServiceId,
+    /// Whatever stakes can claim, one entry each; no commission
+    #[arg(long, conflicts_with_all = ["stake", "commission"])]
+    all: bool,
+    /// With --all: only for this owner's stakes, such as text:ann
+    #[arg(long, value_name = "ACCOUNT", requires = "all")]
+    owner: Option<Account>,
+    /// The service [with --all by default: every service]
+    #[arg(long, value_name = "NAME", value_parser = name::<ServiceId>, required_unless_present = "all")]
+    service: Option<ServiceId>,
     #[command(flatten)]
     at: At,
 }
@@ -262,7 +270,10 @@ pub(crate) fn give_back(args: &GiveBack, session: &Session<'_>) -> Result<()> {
 
 pub(crate) fn claim(args: &Claim, session: &Session<'_>) -> Result<()> {
     let opened = args.at.open(session)?;
-    let (book, service) = (opened.book(), args.service.clone());
+    let Some(service) = args.service.clone().filter(|_| !args.all) else {
+        return claim_all(args, opened, session);
+    };
+    let book = opened.book();
     let denomination = Some(book.service(&service).map_err(by_book)?.terms.denomination.clone());
     let (event, paid, to) = match (&args.commission, args.stake) {
         (Some(key), _) => {
@@ -280,6 +291,41 @@ pub(crate) fn claim(args: &Claim, session: &Session<'_>) -> Result<()> {
     let outcome =
         Outcome { paid: Some(paid.to_string()), denomination, paid_to: Some(to), ..Outcome::default() };
     opened.make([(event, outcome)], session)
+}
+
+/// Pays all that stakes, or those of one owner, can claim. No claim changes what another one pays.
+fn claim_all(args: &Claim, opened: Opened, session: &Session<'_>) -> Result<()> {
+    let book = opened.book();
+    let services = match &args.service {
+        Some(service) => vec![book.service(service).map_err(by_book)?],
+        None => book.services().collect(),
+    };
+    let (mut events, mut outcomes, mut sums) = (Vec::new(), Vec::new(), BTreeMap::<_, u128>::new());
+    for stake in book.stakes().filter(|stake| args.owner.as_ref().is_none_or(|owner| owner == stake.owner)) {
+        for service in &services {
+            let paid = book.claimable(&stake.outpoint, service.name).map_err(by_book)?;
+            if paid == 0 {
+                continue;
+            }
+            let coin = &service.terms.denomination;
+            let sum = sums.entry(coin.clone()).or_default();
+            *sum =
+                sum.checked_add(paid).ok_or_else(|| by_book(BookError::Overflow("what is paid in all")))?;
+            events.push(Event::Claim { stake: stake.outpoint, service: service.name.clone() });
+            outcomes.push(Outcome {
+                paid: Some(paid.to_string()),
+                denomination: Some(coin.clone()),
+                paid_to: Some(stake.owner.to_string()),
+                ..Outcome::default()
+            });
+        }
+    }
+    if events.is_empty() {
+        let whose = args.owner.as_ref().map_or("no stake".to_owned(), |owner| format!("no stake of {owner}"));
+        let at = args.service.as_ref().map_or(String::new(), |service| format!(" from {service}"));
+        return Err(Error::rule("nothing-owed", format!("{whose} can claim anything{at}")));
+    }
+    opened.make_all(events, outcomes, sums, session)
 }
 
 pub(crate) fn end(args: &EndArgs, session: &Session<'_>) -> Result<()> {
