@@ -555,3 +555,133 @@ fn all_that_stakes_can_claim_is_paid_together_and_summed_by_coin() {
     assert_eq!(owed, "10000");
     assert_eq!(kept.json("audit")["verdict"], "the books balance");
 }
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+fn stakes_of(shown: &Value) -> Vec<String> {
+    let stakes = shown["stakes"].as_array().unwrap().iter();
+    stakes.map(|stake| stake["stake"].as_str().unwrap().to_owned()).collect()
+}
+
+const HEAD: [&str; 4] = ["entries", "head", "height", "network"];
+
+#[test]
+fn a_filter_leaves_the_stakes_that_it_asks_for() {
+    let kept = Kept::new();
+    kept.paid();
+    let (first, second) = (outpoint(1), outpoint(2));
+    let all = kept.json("show");
+    let shown = kept.json(&format!("show --stake {second}"));
+    assert_eq!(keys(&shown), [&HEAD[..], &["stakes"]].concat());
+    assert_eq!(shown["stakes"], json!([all["stakes"][1]]));
+    assert_eq!(shown["head"], all["head"]);
+    for (filter, expected) in [
+        ("--owner text:ann", vec![&first, &second]),
+        ("--owner text:bob", vec![]),
+        ("--service b", vec![&first]),
+        ("--service a", vec![&first, &second]),
+        ("--service a --owner text:bob", vec![]),
+        ("--pool p", vec![&first, &second]),
+        ("--pool l", vec![&first, &second]),
+        (&format!("--service b --stake {second}"), vec![]),
+        (&format!("--pool p --service a --owner text:ann --stake {second}"), vec![&second]),
+    ] {
+        let shown = stakes_of(&kept.json(&format!("show {filter}")));
+        assert_eq!(shown.iter().collect::<Vec<_>>(), expected, "{filter}");
+    }
+    // What it has left, and still can claim, belongs to the service as well.
+    kept.entry(&format!("allocate {first} --service b --withdraw --height 110"));
+    assert_eq!(stakes_of(&kept.json("show --service b")), [first.as_str()]);
+    kept.entry("pool reward p 5sat --height 210");
+    assert_eq!(stakes_of(&kept.json("show --service b")), [first.as_str()], "9,500 ub are not paid");
+    kept.json("claim --all --service b");
+    let shown = kept.json("show --service b");
+    assert_eq!((stakes_of(&shown).len(), &shown["services"][0]["name"]), (0, &"b".into()));
+    assert_eq!(shown["services"].as_array().unwrap().len(), 1);
+    for (line, rule) in [
+        (format!("show --stake {}", outpoint(9)), "unknown-stake"),
+        ("show --pool q".to_owned(), "unknown-pool"),
+        ("show --holder bob --pool q".to_owned(), "unknown-pool"),
+        ("show --service c".to_owned(), "unknown-service"),
+    ] {
+        kept.refused(&line, rule);
+    }
+    for other in ["--service a", "--owner text:ann", &format!("--stake {first}")] {
+        assert_eq!(run(&kept.line(&format!("show --holder bob {other}"))).status.code(), Some(2), "{other}");
+    }
+}
+
+#[test]
+fn a_stake_is_shown_with_what_it_counts_for_and_can_claim() {
+    let kept = Kept::new();
+    kept.paid();
+    let said = kept.text(&format!("show --stake {}", outpoint(1)));
+    for row in ["a 100000 190000 ua text:ann", "b 100000 9500 ub text:ann"] {
+        let row = format!("{} {row}", outpoint(1));
+        let rows: Vec<_> =
+            said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert!(rows.contains(&row), "{row}: {rows:#?}");
+    }
+    assert!(!said.contains(&outpoint(2)) && !said.contains("backing"), "{said}");
+}
+
+#[test]
+fn a_holder_has_a_statement_of_shares_and_exits() {
+    let kept = Kept::new();
+    let sat = |sat: u128| (sat * 1_000_000).to_string();
+    kept.entry(&format!("pool deposit l {} --holder =ann", sat(40_000)));
+    for (height, amount, holder) in [(110, 10_000, "=ann"), (111, 7_000, "bob"), (112, 5_000, "=ann")] {
+        kept.entry(&format!("exit --amount {amount}sat --pool p --holder {holder} --height {height}"));
+    }
+    // 128,000 sat of shares become 127,999: what a share is worth is rounded down.
+    kept.entry(&format!("end {} --by spent --height 120", outpoint(2)));
+    kept.entry("pool make-good p 49998sat");
+    kept.entry("pool write-down p 2sat");
+    let shown = kept.json("show --holder =ann");
+    assert_eq!(keys(&shown), ["entries", "exits", "head", "height", "holder", "holdings", "network"]);
+    assert_eq!(shown["holder"], "=ann");
+    let held = |shown: &Value, field: &str| -> Vec<Value> {
+        shown["holdings"].as_array().unwrap().iter().map(|row| row[field].clone()).collect()
+    };
+    assert_eq!(held(&shown, "pool"), ["l", "p"]);
+    assert_eq!(held(&shown, "shares"), [sat(40_000 * 1_000_000), sat(45_000)]);
+    assert_eq!(held(&shown, "worth_sat"), [39_999, 44_999]);
+    let exits = shown["exits"].as_array().unwrap();
+    let of = |field: &str| exits.iter().map(|exit| exit[field].clone()).collect::<Vec<_>>();
+    assert_eq!((of("pool"), of("exit")), (vec!["p".into(), "p".into()], vec![0.into(), 2.into()]));
+    assert_eq!(
+        (of("quoted"), of("matures_at")),
+        (vec![10_000.into(), 5_000.into()], vec![210.into(), 212.into()])
+    );
+    let all = kept.json("show")["pools"][0]["exits"].clone();
+    assert_eq!(of("claim"), [all[0]["claim"].clone(), all[2]["claim"].clone()]);
+    assert!(all[2]["claim"].as_u64() < Some(5_000), "{all}");
+    // An exit of what is held now is quoted what the statement says.
+    let quoted = kept.entry(&format!("exit {} --pool p --holder =ann --dry-run", sat(45_000)));
+    assert_eq!(quoted["quoted_sat"], 44_999);
+    let said = kept.text("show --holder =ann");
+    for text in ["44999", "39999", "height 212"] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    assert!(!said.contains("bob"), "{said}");
+
+    let shown = kept.json("show --holder =ann --pool l");
+    assert_eq!((held(&shown, "pool"), &shown["exits"]), (vec!["l".into()], &json!([])));
+    let nobody = kept.json("show --holder nobody");
+    assert_eq!((&nobody["holdings"], &nobody["exits"]), (&json!([]), &json!([])));
+    assert!(kept.text("show --holder nobody").contains("no shares, and no exit of nobody waits"));
+
+    let pool = kept.json("show --pool p");
+    assert_eq!(
+        keys(&pool),
+        [&HEAD[..3], &["holdings", "network", "pools", "pools_over_receipts", "stakes"]].concat()
+    );
+    assert_eq!(held(&pool, "holder"), ["=ann", "bob", "lrt:l"]);
+    assert_eq!(pool["pools"], kept.json("show")["pools"]);
+    let over = kept.json("show --pool l");
+    assert_eq!((&over["pools"], held(&over, "holder")), (&json!([]), vec!["=ann".into()]));
+    assert_eq!(over["pools_over_receipts"], kept.json("show")["pools_over_receipts"]);
+    assert!(kept.text("show --pool p").contains("quoted sat"));
+}

@@ -20,6 +20,7 @@ mod pools;
 mod record;
 mod refusal;
 mod risk;
+mod select;
 mod show;
 
 use refusal::refused;

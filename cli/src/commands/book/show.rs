@@ -13,6 +13,7 @@ use tapstake_restake::{
 
 use super::BookFile;
 use super::refusal::by_book;
+use super::select::{Filters, Selected};
 use crate::error::Result;
 use crate::network::NetworkName;
 use crate::output::{Show, facts, table};
@@ -20,6 +21,8 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    filters: Filters,
     #[command(flatten)]
     book: BookFile,
 }
@@ -171,7 +174,7 @@ impl State {
     }
 }
 
-fn service(book: &Book, name: &ServiceId) -> Result<Service, BookError> {
+pub(super) fn service(book: &Book, name: &ServiceId) -> Result<Service, BookError> {
     let view = book.service(name)?;
     let providers = book.providers(name)?.into_iter().map(|view| {
         let Rewards { staked, put_in, commission, commission_paid, paid, held, given_back, carry, per_sat } =
@@ -207,7 +210,7 @@ fn service(book: &Book, name: &ServiceId) -> Result<Service, BookError> {
     })
 }
 
-fn stake(book: &Book, outpoint: &OutPoint) -> Result<Stake, BookError> {
+pub(super) fn stake(book: &Book, outpoint: &OutPoint) -> Result<Stake, BookError> {
     let (view, exposure) = (book.stake(outpoint)?, book.exposure(outpoint)?);
     let mut claimable = BTreeMap::new();
     for service in book.services() {
@@ -246,7 +249,7 @@ const fn status(status: StakeStatus) -> (&'static str, Option<Height>) {
     }
 }
 
-fn lrt(name: &PoolId, over: &PoolId, state: &LrtPool, beneath: &tapstake_restake::Pool) -> Lrt {
+pub(super) fn lrt(name: &PoolId, over: &PoolId, state: &LrtPool, beneath: &tapstake_restake::Pool) -> Lrt {
     Lrt {
         name: name.to_string(),
         over: over.to_string(),
@@ -258,7 +261,7 @@ fn lrt(name: &PoolId, over: &PoolId, state: &LrtPool, beneath: &tapstake_restake
     }
 }
 
-fn pool(name: &str, state: &tapstake_restake::Pool) -> Pool {
+pub(super) fn pool(name: &str, state: &tapstake_restake::Pool) -> Pool {
     let exits = state.queue().iter().map(|(id, exit)| ExitRow { exit: id.0, state: exit.clone() });
     Pool {
         name: name.to_owned(),
@@ -286,15 +289,8 @@ impl Show for State {
             ("entries", self.entries.to_string()),
             ("hash", self.head.to_string()),
         ])];
-        parts.extend([self.services_text(), self.stakes_text(), self.pools_text()]);
-        let left = self.stakes.iter().flat_map(|stake| {
-            let row = |(service, left): (&ServiceId, &Left)| {
-                let (stake, sat) = (stake.stake.to_string(), left.nominal_sat.clone());
-                vec![service.to_string(), stake, sat, format!("height {}", left.until)]
-            };
-            stake.leaving.iter().map(row)
-        });
-        parts.extend(rows(&["service", "still relies on", "counted sat", "below"], &["counted sat"], left));
+        parts.extend([services_text(&self.services), stakes_text(&self.stakes), pools_text(&self.pools)]);
+        parts.extend(leaving_text(&self.stakes));
         let exits = self.pools.iter().flat_map(|pool| {
             let row = |ExitRow { exit, state }: &ExitRow| {
                 let claim = state.claim.to_sat().to_string();
@@ -304,100 +300,119 @@ impl Show for State {
             pool.exits.iter().map(row)
         });
         parts.extend(rows(&["pool", "exit", "holder", "owed sat", "due from"], &["exit", "owed sat"], exits));
-        let over = self.pools_over_receipts.iter().map(|pool| {
-            let worth = pool.exposure.as_ref().map(|exposure| exposure.value.to_sat().to_string());
-            let services: Vec<_> =
-                pool.services.iter().map(|(name, part)| format!("{name} {part}")).collect();
-            let (supply, assets) = (pool.supply.clone(), pool.assets.clone());
-            let (worth, services) = (worth.unwrap_or_default(), services.join(", "));
-            vec![pool.name.clone(), pool.over.clone(), supply, assets, worth, services]
-        });
-        let header = ["pool", "over", "shares", "holds shares", "worth sat", "services count"];
-        parts.extend(rows(&header, &header[2..5], over));
+        parts.extend(over_text(&self.pools_over_receipts));
         parts.join("\n\n")
     }
 }
 
+pub(super) fn leaving_text(stakes: &[Stake]) -> Option<String> {
+    let left = stakes.iter().flat_map(|stake| {
+        let row = |(service, left): (&ServiceId, &Left)| {
+            let (stake, sat) = (stake.stake.to_string(), left.nominal_sat.clone());
+            vec![service.to_string(), stake, sat, format!("height {}", left.until)]
+        };
+        stake.leaving.iter().map(row)
+    });
+    rows(&["service", "still relies on", "counted sat", "below"], &["counted sat"], left)
+}
+
+pub(super) fn over_text(pools: &[Lrt]) -> Option<String> {
+    let over = pools.iter().map(|pool| {
+        let worth = pool.exposure.as_ref().map(|exposure| exposure.value.to_sat().to_string());
+        let services: Vec<_> = pool.services.iter().map(|(name, part)| format!("{name} {part}")).collect();
+        let (supply, assets) = (pool.supply.clone(), pool.assets.clone());
+        let (worth, services) = (worth.unwrap_or_default(), services.join(", "));
+        vec![pool.name.clone(), pool.over.clone(), supply, assets, worth, services]
+    });
+    let header = ["pool", "over", "shares", "holds shares", "worth sat", "services count"];
+    rows(&header, &header[2..5], over)
+}
+
 /// A table, if it has rows.
-fn rows(header: &[&str], right: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Option<String> {
+pub(super) fn rows(
+    header: &[&str],
+    right: &[&str],
+    rows: impl Iterator<Item = Vec<String>>,
+) -> Option<String> {
     let rows: Vec<_> = rows.collect();
     (!rows.is_empty()).then(|| table(header, right, rows))
 }
 
-impl State {
-    fn services_text(&self) -> String {
-        let rows = self.services.iter().flat_map(|service| {
-            let row = |provider: &Provider| {
-                vec![
-                    service.name.clone(),
-                    provider.provider.to_string(),
-                    provider.staked_sat.to_string(),
-                    service.slashable_sat.to_string(),
-                    service.leaving_slashable_sat.to_string(),
-                    format!("{} {}", provider.put_in, service.terms.denomination),
-                    provider.paid.clone(),
-                    provider.held.clone(),
-                    provider.given_back.clone(),
-                    provider.per_sat.clone(),
-                    provider.slashed_at.map(|height| format!("at {height}")).unwrap_or_default(),
-                ]
-            };
-            service.providers.iter().map(row).collect::<Vec<_>>()
-        });
-        let header = [
-            "service",
-            "provider",
-            "staked sat",
-            "slashable sat",
-            "leaving sat",
-            "put in",
-            "paid",
-            "held",
-            "given back",
-            "per sat",
-            "slashed",
-        ];
-        table(&header, &header[2..9], rows)
-    }
-
-    fn stakes_text(&self) -> String {
-        let rows = self.stakes.iter().map(|stake| {
+pub(super) fn services_text(services: &[Service]) -> String {
+    let rows = services.iter().flat_map(|service| {
+        let row = |provider: &Provider| {
             vec![
-                stake.stake.to_string(),
-                stake.value_sat.to_string(),
-                stake.slashable_sat.to_string(),
-                stake.leverage.map(|leverage| leverage.to_string()).unwrap_or_default(),
-                stake.status.to_owned(),
-                stake.withdrawable_at.map(|height| format!("height {height}")).unwrap_or_default(),
-                stake.pool.clone().unwrap_or_default(),
+                service.name.clone(),
+                provider.provider.to_string(),
+                provider.staked_sat.to_string(),
+                service.slashable_sat.to_string(),
+                service.leaving_slashable_sat.to_string(),
+                format!("{} {}", provider.put_in, service.terms.denomination),
+                provider.paid.clone(),
+                provider.held.clone(),
+                provider.given_back.clone(),
+                provider.per_sat.clone(),
+                provider.slashed_at.map(|height| format!("at {height}")).unwrap_or_default(),
             ]
-        });
-        let header = ["stake", "value sat", "slashable sat", "leverage", "status", "locked below", "pool"];
-        table(&header, &header[1..4], rows)
-    }
+        };
+        service.providers.iter().map(row).collect::<Vec<_>>()
+    });
+    let header = [
+        "service",
+        "provider",
+        "staked sat",
+        "slashable sat",
+        "leaving sat",
+        "put in",
+        "paid",
+        "held",
+        "given back",
+        "per sat",
+        "slashed",
+    ];
+    table(&header, &header[2..9], rows)
+}
 
-    fn pools_text(&self) -> String {
-        let rows = self.pools.iter().map(|pool| {
-            vec![
-                pool.name.clone(),
-                pool.supply.clone(),
-                pool.nav.to_string(),
-                pool.assets_sat.to_string(),
-                pool.queued_sat.to_string(),
-                pool.cash_sat.to_string(),
-                pool.missing_sat.to_string(),
-                pool.backing_ratio.map(|ratio| ratio.to_string()).unwrap_or_default(),
-                if pool.frozen { "frozen".to_owned() } else { String::new() },
-            ]
-        });
-        let header =
-            ["pool", "shares", "value", "assets sat", "queued sat", "cash sat", "missing sat", "backing", ""];
-        table(&header, &header[1..8], rows)
-    }
+pub(super) fn stakes_text(stakes: &[Stake]) -> String {
+    let rows = stakes.iter().map(|stake| {
+        vec![
+            stake.stake.to_string(),
+            stake.value_sat.to_string(),
+            stake.slashable_sat.to_string(),
+            stake.leverage.map(|leverage| leverage.to_string()).unwrap_or_default(),
+            stake.status.to_owned(),
+            stake.withdrawable_at.map(|height| format!("height {height}")).unwrap_or_default(),
+            stake.pool.clone().unwrap_or_default(),
+        ]
+    });
+    let header = ["stake", "value sat", "slashable sat", "leverage", "status", "locked below", "pool"];
+    table(&header, &header[1..4], rows)
+}
+
+pub(super) fn pools_text(pools: &[Pool]) -> String {
+    let rows = pools.iter().map(|pool| {
+        vec![
+            pool.name.clone(),
+            pool.supply.clone(),
+            pool.nav.to_string(),
+            pool.assets_sat.to_string(),
+            pool.queued_sat.to_string(),
+            pool.cash_sat.to_string(),
+            pool.missing_sat.to_string(),
+            pool.backing_ratio.map(|ratio| ratio.to_string()).unwrap_or_default(),
+            if pool.frozen { "frozen".to_owned() } else { String::new() },
+        ]
+    });
+    let header =
+        ["pool", "shares", "value", "assets sat", "queued sat", "cash sat", "missing sat", "backing", ""];
+    table(&header, &header[1..8], rows)
 }
 
 pub(crate) fn run(args: &ShowArgs, session: &Session<'_>) -> Result<()> {
     let ledger = args.book.open(session)?;
-    session.out.show(&State::of(&ledger)?);
+    match args.filters.any() {
+        true => session.out.show(&Selected::of(&args.filters, &ledger).map_err(by_book)?),
+        false => session.out.show(&State::of(&ledger)?),
+    }
     Ok(())
 }
