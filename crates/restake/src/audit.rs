@@ -317,6 +317,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_and_does_not_end_when_it_should_is_found() {
+        let (mut ledger, _) = books();
+        let (outpoint, service) = (ledger.stakes[0].outpoint, ServiceId::new("a").unwrap());
+        ledger.allocate(&outpoint, &service, &Allocation::Withdrawn, Height::new(11)).unwrap();
+        check(&ledger, Height::new(110)).unwrap();
+        let end = |stake| (Height::new(111), stake, 0);
+        let mut changed = [0; 4].map(|_| ledger.clone());
+        changed[0].tamper_leaving().remove(&(0, 0)).unwrap();
+        assert!(changed[1].tamper_leaving_ends().remove(&end(0)));
+        assert!(changed[2].tamper_leaving_ends().insert(end(1)));
+        changed[3].tamper_leaving().get_mut(&(0, 0)).unwrap().until = Height::new(112);
+        for (n, changed) in changed.iter().enumerate() {
+            assert_eq!(check(changed, Height::new(110)), Err(Imbalance::Leaving), "{n}");
+        }
+        // It is over at height 111, and should be forgotten there.
+        assert_eq!(check(&ledger, Height::new(111)), Err(Imbalance::Leaving));
+        ledger.forget(Height::new(111));
+        check(&ledger, Height::new(111)).unwrap();
+    }
+
+    #[test]
     fn a_stake_that_lives_on_is_found() {
         let found = tampered(|ledger| ledger.stakes[0].status = StakeStatus::Spent);
         assert!(matches!(found, Imbalance::Ended { .. }), "{found}");

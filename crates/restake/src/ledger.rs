@@ -723,3 +723,14 @@ impl Ledger {
         })
     }
 }
+
+#[cfg(test)]
+impl Ledger {
+    pub(crate) fn tamper_leaving(&mut self) -> &mut BTreeMap<(u32, u32), Leaving> {
+        &mut self.leaving
+    }
+
+    pub(crate) fn tamper_leaving_ends(&mut self) -> &mut BTreeSet<(Height, u32, u32)> {
+        &mut self.leaving_ends
+    }
+}

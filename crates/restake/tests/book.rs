@@ -274,6 +274,17 @@ fn the_risk_of_a_pool_counts_what_its_stakes_can_still_lose() {
 }
 
 #[test]
+fn what_has_expired_can_lose_what_the_slashing_of_its_staking_output_takes_and_no_more() {
+    let mut story = pooled();
+    story.at(10_000).enter(end(1, End::Expired)).enter(end(2, End::Expired));
+    let worst =
+        |story: &Story| story.book.risk(&pool("p"), Height::new(0), None).unwrap().every_provider.loss;
+    assert_eq!(worst(&story), sat(2 * LOSS));
+    story.enter(end(2, End::Unbonding));
+    assert_eq!(worst(&story), sat(LOSS + LOSS_IN_UNBONDING));
+}
+
+#[test]
 fn nothing_is_looked_at_from_below_the_last_entry() {
     let mut story = pooled();
     let shares = view(&story, "p").balance(&holder("bob"));
@@ -416,6 +427,51 @@ fn an_expansion_is_not_counted_beside_its_stake() {
 }
 
 #[test]
+fn only_what_is_spent_or_came_back_can_be_staked_anew() {
+    let story = || {
+        let mut story = pooled();
+        story.enter(admit(5, 100_000, &[2]));
+        story
+    };
+    let refused = |story: &mut Story, status| {
+        for output in [outpoint(1), unbonding(1)] {
+            let data = JournalledStake { spends: vec![coin(3), output], ..stake_data(3, 100_000, &[2]) };
+            let data = JournalledStake { expires_at: Height::new(20_000), ..data };
+            let stake = Box::new(AdmittedStake::try_from(data).unwrap());
+            let refusal = BookError::SpendsStake { outpoint: outpoint(3), spent: outpoint(1), status };
+            assert_eq!(story.refused(Event::AdmitStake { stake: stake.clone() }), refusal);
+            // Nor does it come in as what another stake has become.
+            let mut data = stake.data().clone();
+            data.spends.push(outpoint(5));
+            let stake = Box::new(data.try_into().unwrap());
+            let refused = story.refused(Event::ExpandStake { of: outpoint(5), stake, holder: None });
+            assert_eq!(refused, refusal);
+        }
+    };
+    refused(story().at(300), StakeStatus::Active);
+    refused(
+        story().at(300).enter(end(1, End::Unbonding)),
+        StakeStatus::Unbonding { until: Height::new(400) },
+    );
+    refused(story().at(300).enter(slash(1)), StakeStatus::Slashed);
+    refused(story().at(300).enter(expand(1, 4, 100_000, &[1, 2], None)), StakeStatus::Expanded);
+    let mut expired = story();
+    expired.at(10_000);
+    for n in [1, 2, 5] {
+        expired.enter(end(n, End::Expired));
+    }
+    refused(expired.at(10_200), StakeStatus::Expired { until: Height::new(10_100) });
+    // A spent one may have gone there, and a returned one is its pool's cash.
+    for output in [outpoint(1), unbonding(1)] {
+        let spends = vec![output];
+        let data = JournalledStake { spends, ..stake_data(3, 100_000, &[2]) };
+        let anew = Event::AdmitStake { stake: Box::new(data.try_into().unwrap()) };
+        story().enter(end(1, End::Spent)).enter(anew.clone());
+        story().enter(end(1, End::Unbonding)).at(300).enter(give_back_stake(1, 100_000)).enter(anew);
+    }
+}
+
+#[test]
 fn an_expansion_is_made_of_the_stake_that_it_expands() {
     let mut story = pooled();
     let not = BookError::NotAnExpansion { outpoint: outpoint(3), of: outpoint(2) };
@@ -487,7 +543,10 @@ fn what_is_written_down_is_borne_like_a_slashing() {
     let (one, two) = (view(&slashed, "p"), view(&late, "p"));
     assert_eq!((one.assets(), one.queue().total()), (two.assets(), two.queue().total()));
     assert_eq!((one.flows().lost, two.backing().missing()), (two.flows().lost, sat(0)));
-    // Nothing is missing, so nothing is written down.
+    // All that is missing can be given up at once, and nothing beyond it.
+    let mut all = story();
+    all.enter(end(1, End::Spent)).enter(write_down(100_000));
+    assert_eq!((view(&all, "p").backing().missing(), view(&all, "p").flows().lost), (sat(0), 100_000));
     assert!(matches!(
         slashed.refused(write_down(1)),
         BookError::Pool { error: PoolError::NotMissing { .. }, .. }

@@ -77,6 +77,7 @@ fn in_parts(event: &Event) -> Option<Vec<Event>> {
         Event::Reward { .. }
         | Event::ClaimCommission { .. }
         | Event::GiveBack { .. }
+        | Event::SetCommission { .. }
         | Event::Slash { .. } => {
             vec![event.clone()]
         }

@@ -5,7 +5,9 @@
 mod support;
 
 use support::*;
-use tapstake_restake::{Backing, Nav, PartsPerMillion, PoolError, PooledStatus, ShareError, VIRTUAL_SHARES};
+use tapstake_restake::{
+    Backing, HolderId, Nav, PartsPerMillion, Pool, PoolError, PooledStatus, ShareError, VIRTUAL_SHARES,
+};
 
 #[test]
 fn a_pool_opens_at_a_million_shares_a_satoshi() {
@@ -171,6 +173,62 @@ fn no_more_comes_back_of_a_stake_than_it_has() {
     pool.end_stake(outpoint(0), sat(990)).unwrap();
     pool.end_stake(outpoint(1), sat(500)).unwrap();
     assert_eq!(pool.backing(), Backing { reserves: sat(1_490), issued: sat(1_490) });
+}
+
+#[test]
+fn a_stake_becomes_another_that_nothing_was_minted_for_while_it_is_there() {
+    let mut pool = pool_of("ann", 1_000);
+    pool.mint(&holder("bob"), outpoint(1), sat(500)).unwrap();
+    pool.slash(&[(outpoint(1), sat(100))]).unwrap();
+    let (before, carol) = (pool.clone(), holder("carol"));
+    let mut expand = |of: u32, value, into: u32, after, to: Option<&HolderId>| {
+        let refusal = pool.expand_stake(outpoint(of), sat(value), outpoint(into), sat(after), to);
+        assert_eq!(pool, before);
+        refusal
+    };
+    assert_eq!(expand(9, 1_000, 2, 1_000, None), Err(PoolError::UnknownStake(outpoint(9))));
+    assert_eq!(expand(1, 500, 2, 500, None), Err(PoolError::AlreadySlashed(outpoint(1))));
+    for into in [0, 1] {
+        assert_eq!(expand(0, 1_000, into, 1_000, None), Err(PoolError::AlreadyMinted(outpoint(into))));
+    }
+    let refusal = PoolError::NoReceiver { outpoint: outpoint(2), more: sat(1) };
+    assert_eq!(expand(0, 1_000, 2, 1_001, None), Err(refusal));
+    for after in [1_000, 999] {
+        let nothing = Err(PoolError::Shares(ShareError::Nothing));
+        assert_eq!(expand(0, 1_000, 2, after, Some(&carol)), nothing, "{after}");
+    }
+    let all = bitcoin::Amount::MAX_MONEY.to_sat();
+    let amount = sat(all - 1_000);
+    assert_eq!(expand(0, 1_000, 2, all, Some(&carol)), Err(PoolError::TooMuch { amount }));
+    // No receipts for what is worth more while something else is missing.
+    pool.end_stake(outpoint(1), sat(399)).unwrap();
+    let after = Backing { reserves: sat(1_599), issued: sat(1_600) };
+    let unbacked = pool.expand_stake(outpoint(0), sat(1_000), outpoint(2), sat(1_200), Some(&carol));
+    assert_eq!(unbacked, Err(PoolError::Unbacked { after }));
+    pool.make_good(sat(1)).unwrap();
+    let rate = pool.clone();
+    let shares = pool.expand_stake(outpoint(0), sat(1_000), outpoint(2), sat(1_200), Some(&carol)).unwrap();
+    assert_eq!((pool.balance(&carol), pool.flows().minted), (shares, 1_700));
+    assert!(rate_has_not_fallen(&rate, &pool) && (199..=200).contains(&worth(&pool, "carol")));
+}
+
+#[test]
+fn a_frozen_pool_gives_no_receipts_for_an_expansion_either() {
+    let mut pool = pool_of("ann", 1_000);
+    pool.mint(&holder("bob"), outpoint(1), sat(500)).unwrap();
+    // Both stakes are thought to be spent, and given up; one of them was expanded in truth.
+    for n in [0, 1] {
+        pool.end_stake(outpoint(n), sat(0)).unwrap();
+    }
+    pool.write_down(sat(1_500)).unwrap();
+    assert!(pool.is_frozen());
+    let before = pool.clone();
+    let expand = |pool: &mut Pool, after, to: Option<&HolderId>| {
+        pool.expand_stake(outpoint(0), sat(1_000), outpoint(2), sat(after), to)
+    };
+    assert_eq!(expand(&mut pool, 1_001, Some(&holder("carol"))), Err(PoolError::Frozen));
+    assert_eq!(pool, before);
+    assert_eq!(expand(&mut pool, 1_000, None), Ok(0));
 }
 
 #[test]

@@ -263,6 +263,39 @@ fn per_sat_counts_whole_units_and_fractions_apart() {
         assert_eq!(story.rewards("a", 1).per_sat.to_string(), per_sat);
     }
     assert_eq!((story.claimable(1, "a"), story.rewards("a", 1).carry), (33, 0));
+    // The zeros behind the point are told as well.
+    story.enter(exclusive(1, "a", &[(1, 100)])).enter(reward("a", 1, "ua", 1));
+    assert_eq!(story.rewards("a", 1).per_sat.to_string(), "11.01");
+}
+
+#[test]
+fn what_a_sat_has_earned_since_counts_whole_units_below_a_smaller_fraction() {
+    let mut story = Story::new();
+    story.enter(admit(1, 100_000, &[1])).enter(exclusive(1, "a", &[(1, 3)]));
+    story.enter(reward("a", 1, "ua", 2)).enter(claim(1, "a"));
+    assert_eq!(
+        (story.paid(1, "ua"), story.rewards("a", 1).per_sat.to_string()),
+        (1, "0.666666666666666666".into())
+    );
+    // From 0.67 to 1.33 and to 11: the fraction is smaller than before, and the whole is not one more.
+    for (amount, per_sat, claimable) in [(2, "1.333333333333333333", 2), (29, "11", 32)] {
+        story.enter(reward("a", 1, "ua", amount));
+        assert_eq!(story.rewards("a", 1).per_sat.to_string(), per_sat);
+        assert_eq!(story.claimable(1, "a"), claimable);
+    }
+}
+
+#[test]
+fn what_goes_back_is_what_is_held_and_neither_a_carry_nor_the_commission_of_who_may_claim_it() {
+    let mut story = Story::new();
+    story.enter(opt_in("a", 3, 100_000)).enter(admit(1, 70_001, &[3])).enter(share(1, "a"));
+    story.enter(reward("a", 3, "ua", 1_000)).enter(withdraw(1, "a")).enter(reward("a", 3, "ua", 70));
+    let before = story.rewards("a", 3);
+    assert!(before.commission == 100 && before.held == 70 && before.carry > 0);
+    story.enter(give_back("a", 3));
+    assert_eq!(story.rewards("a", 3), Rewards { held: 0, given_back: 70, ..before });
+    story.enter(Event::ClaimCommission { service: service("a"), provider: provider(3) });
+    assert_eq!(story.rewards("a", 3).commission_paid, 100);
 }
 
 #[test]

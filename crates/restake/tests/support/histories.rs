@@ -81,6 +81,11 @@ pub(crate) enum Attempt {
         stake: Index,
         service: Index,
     },
+    SetCommission {
+        service: Index,
+        provider: u8,
+        commission: u32,
+    },
     ClaimCommission {
         service: Index,
         provider: u8,
@@ -220,43 +225,54 @@ fn offer() -> impl Strategy<Value = Offer> {
 fn attempt() -> impl Strategy<Value = Attempt> {
     let (any_of, provider) = (any::<Index>, || 0..PROVIDERS);
     let end = prop_oneof![
-        4 => Just(End::Unbonding),
-        1 => Just(End::Spent),
+        3 => Just(End::Unbonding),
+        2 => Just(End::Spent),
         1 => Just(End::Expired)
     ];
     let part = (0..PROVIDERS, 0u64..200_000).prop_map(|(provider, thirds)| (provider, thirds * 3));
     let amount = prop_oneof![1..10u128, 1..1_000_000u128, 1..100_000_000_000_000_000u128];
     let of_stake = || (any_of(), any_of());
-    prop_oneof![
-        12 => offer().prop_map(|offer| Attempt::Admit { offer }),
-        2 => (any_of(), offer(), any::<Option<Index>>()).prop_map(|(of, offer, holder)| Attempt::Expand { of, offer, holder }),
+    let stakes = prop_oneof![
         20 => of_stake().prop_map(|(stake, service)| Attempt::Share { stake, service }),
+        12 => offer().prop_map(|offer| Attempt::Admit { offer }),
         10 => (of_stake(), prop::collection::vec(part, 0..5)).prop_map(|((stake, service), parts)| Attempt::Exclusive { stake, service, parts }),
         8 => of_stake().prop_map(|(stake, service)| Attempt::Withdraw { stake, service }),
+        3 => (any_of(), end).prop_map(|(stake, end)| Attempt::End { stake, end }),
+        2 => (any_of(), offer(), any::<Option<Index>>()).prop_map(|(of, offer, holder)| Attempt::Expand { of, offer, holder }),
+    ];
+    let rewards = prop_oneof![
         24 => (any_of(), provider(), amount).prop_map(|(service, provider, amount)| Attempt::Reward { service, provider, amount }),
         14 => of_stake().prop_map(|(stake, service)| Attempt::Claim { stake, service }),
+        6 => (1u32..100).prop_map(|blocks| Attempt::Wait { blocks }),
         2 => (any_of(), provider()).prop_map(|(service, provider)| Attempt::ClaimCommission { service, provider }),
+        2 => (any_of(), provider(), 0..1_100_000u32)
+            .prop_map(|(service, provider, commission)| Attempt::SetCommission { service, provider, commission }),
         2 => (any_of(), provider()).prop_map(|(service, provider)| Attempt::GiveBack { service, provider }),
-        3 => (any_of(), end).prop_map(|(stake, end)| Attempt::End { stake, end }),
+        1 => of_stake().prop_map(|(stake, service)| Attempt::Late { stake, service }),
+    ];
+    let pools = prop_oneof![
         10 => (any_of(), any_of(), any_of()).prop_map(|(pool, holder, stake)| Attempt::Mint { pool, holder, stake }),
-        3 => (any_of(), any_of(), any_of(), few()).prop_map(|(pool, from, to, parts)| Attempt::Transfer { pool, from, to, parts }),
-        4 => (any_of(), any_of(), few()).prop_map(|(pool, holder, parts)| Attempt::Exit { pool, holder, parts }),
-        2 => (any_of(), any_of(), 0..1_000_000u64).prop_map(|(pool, holder, amount)| Attempt::Withdrawal { pool, holder, amount }),
         8 => (any_of(), prop_oneof![4 => Just(0), 1 => 1..3u64]).prop_map(|(pool, behind)| Attempt::Finalise { pool, behind }),
         6 => (any_of(), parts()).prop_map(|(stake, parts)| Attempt::Return { stake, parts }),
-        2 => (any_of(), 0..100_000u64).prop_map(|(pool, amount)| Attempt::PoolReward { pool, amount }),
+        4 => (any_of(), any_of(), few()).prop_map(|(pool, holder, parts)| Attempt::Exit { pool, holder, parts }),
+        3 => (any_of(), any_of(), any_of(), few()).prop_map(|(pool, from, to, parts)| Attempt::Transfer { pool, from, to, parts }),
+        2 => (any_of(), any_of(), 0..1_000_000u64).prop_map(|(pool, holder, amount)| Attempt::Withdrawal { pool, holder, amount }),
+    ];
+    let cash = prop_oneof![
         5 => (any_of(), parts()).prop_map(|(pool, parts)| Attempt::MakeGood { pool, parts }),
         4 => (any_of(), parts()).prop_map(|(pool, parts)| Attempt::WriteDown { pool, parts }),
-        1 => (any_of(), 0..1_100_000u32).prop_map(|(service, part)| Attempt::Choose { service, part }),
-        1 => any_of().prop_map(|service| Attempt::Leave { service }),
+        2 => (any_of(), 0..100_000u64).prop_map(|(pool, amount)| Attempt::PoolReward { pool, amount }),
+        2 => Just(Attempt::Ruin),
+    ];
+    let receipts = prop_oneof![
         3 => (any_of(), few()).prop_map(|(holder, parts)| Attempt::LrtDeposit { holder, parts }),
         2 => (any_of(), few()).prop_map(|(holder, parts)| Attempt::LrtRedeem { holder, parts }),
         1 => (any_of(), any_of(), few()).prop_map(|(from, to, parts)| Attempt::LrtTransfer { from, to, parts }),
         1 => (any_of(), few()).prop_map(|(from, parts)| Attempt::LrtReward { from, parts }),
-        2 => Just(Attempt::Ruin),
-        6 => (1u32..100).prop_map(|blocks| Attempt::Wait { blocks }),
-        1 => of_stake().prop_map(|(stake, service)| Attempt::Late { stake, service }),
-    ]
+        1 => (any_of(), 0..1_100_000u32).prop_map(|(service, part)| Attempt::Choose { service, part }),
+        1 => any_of().prop_map(|service| Attempt::Leave { service }),
+    ];
+    prop_oneof![55 => stakes, 51 => rewards, 33 => pools, 13 => cash, 9 => receipts]
 }
 
 /// Four thousand attempts or more, of which over a thousand are taken, and three slashings: when a quarter of it is told, when a
@@ -405,6 +421,9 @@ pub(crate) fn event(attempt: &Attempt, book: &Book, height: u32) -> Option<Event
         }
         Attempt::Claim { stake, service } | Attempt::Late { stake, service } => {
             claim(pick(book, stake), service_of(service).0)
+        }
+        Attempt::SetCommission { service, provider, commission } => {
+            set_commission(service_of(service).0, *provider, *commission)
         }
         Attempt::ClaimCommission { service: at, provider: key } => {
             Event::ClaimCommission { service: service(service_of(at).0), provider: provider(*key) }
