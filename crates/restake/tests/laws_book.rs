@@ -152,7 +152,7 @@ proptest! {
                 prop_assert!(done.is_ok() == also.is_ok() || claim, "{:?}: {:?} and {:?}", entry, done, also);
             }
         }
-        prop_assert!(split.entries() >= 1_000, "only {} entries", split.entries());
+        prop_assert!(whole.entries() >= 1_000, "only {} entries", whole.entries());
         let (mut earned, mut less) = (0, 0);
         for stake in whole.stakes() {
             for at in SERVICES {

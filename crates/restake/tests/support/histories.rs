@@ -275,12 +275,12 @@ fn attempt() -> impl Strategy<Value = Attempt> {
     prop_oneof![55 => stakes, 51 => rewards, 33 => pools, 13 => cash, 9 => receipts]
 }
 
-/// Four thousand attempts or more, of which over a thousand are taken, and three slashings: when a quarter of it is told, when a
-/// half is, and near the end.
+/// Four and a half thousand attempts or more, of which over a thousand are taken, and three slashings: when a quarter of it is
+/// told, when a half is, and near the end.
 pub(crate) fn history() -> impl Strategy<Value = Vec<Attempt>> {
     let at = [1_000usize..1_500, 2_000..2_500, 3_500..4_000];
     let who = prop::sample::subsequence((0..PROVIDERS).collect::<Vec<_>>(), 3).prop_shuffle();
-    (prop::collection::vec(attempt(), 4_000..4_400), at, who).prop_map(|(mut all, at, who)| {
+    (prop::collection::vec(attempt(), 4_600..5_000), at, who).prop_map(|(mut all, at, who)| {
         for (at, provider) in at.into_iter().zip(who) {
             all.insert(at, Attempt::Slash { provider });
         }
