@@ -162,3 +162,24 @@ where
 {
     text.parse().map_err(|error: T::Err| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn without_help(command: &clap::Command, found: &mut Vec<String>) {
+        let silent = command.get_arguments().filter(|arg| arg.get_help().is_none());
+        found.extend(silent.map(|arg| format!("{} {}", command.get_name(), arg.get_id())));
+        for inner in command.get_subcommands() {
+            assert!(inner.get_about().is_some(), "{}", inner.get_name());
+            without_help(inner, found);
+        }
+    }
+
+    #[test]
+    fn every_option_says_what_it_is() {
+        let mut found = Vec::new();
+        without_help(&Command::augment_subcommands(clap::Command::new("book")), &mut found);
+        assert_eq!(found, Vec::<String>::new());
+    }
+}

@@ -54,6 +54,7 @@ pub(crate) struct Open {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PoolReward {
+    /// The pool, over stakes or over receipts
     #[arg(value_parser = name::<PoolId>)]
     pool: PoolId,
     /// How much, such as 5000sat
@@ -71,6 +72,7 @@ pub(crate) struct PoolReward {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Missing {
+    /// The pool
     #[arg(value_parser = name::<PoolId>)]
     pool: PoolId,
     /// How much, such as 5000sat
@@ -82,8 +84,10 @@ pub(crate) struct Missing {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Choose {
+    /// The pool over receipts
     #[arg(value_parser = name::<PoolId>)]
     pool: PoolId,
+    /// The service
     #[arg(value_parser = name::<ServiceId>)]
     service: ServiceId,
     /// The part
@@ -95,8 +99,10 @@ pub(crate) struct Choose {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Leave {
+    /// The pool over receipts
     #[arg(value_parser = name::<PoolId>)]
     pool: PoolId,
+    /// The service
     #[arg(value_parser = name::<ServiceId>)]
     service: ServiceId,
     #[command(flatten)]
@@ -108,7 +114,9 @@ pub(crate) struct Move {
     /// The pool over receipts
     #[arg(value_parser = name::<PoolId>)]
     pool: PoolId,
+    /// How many: in deposit shares of the pool beneath, in redeem shares of this pool
     shares: u128,
+    /// Whose they are
     #[arg(long, value_parser = name::<HolderId>)]
     holder: HolderId,
     #[command(flatten)]
@@ -120,6 +128,7 @@ pub(crate) struct Mint {
     /// The stake
     #[arg(value_name = "OUTPOINT")]
     stake: OutPoint,
+    /// The pool
     #[arg(long, value_parser = name::<PoolId>)]
     pool: PoolId,
     /// Who gets the shares
@@ -131,12 +140,15 @@ pub(crate) struct Mint {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Transfer {
+    /// How many
     shares: u128,
     /// The pool, over stakes or over receipts
     #[arg(long, value_parser = name::<PoolId>)]
     pool: PoolId,
+    /// Whose they are
     #[arg(long, value_name = "HOLDER", value_parser = name::<HolderId>)]
     from: HolderId,
+    /// Who gets them
     #[arg(long, value_name = "HOLDER", value_parser = name::<HolderId>)]
     to: HolderId,
     #[command(flatten)]
@@ -151,8 +163,10 @@ pub(crate) struct Exit {
     /// An exact amount to wait for instead, such as 5000sat
     #[arg(long, value_parser = amount_arg, conflicts_with = "shares")]
     amount: Option<Amount>,
+    /// The pool
     #[arg(long, value_parser = name::<PoolId>)]
     pool: PoolId,
+    /// Whose shares they are, and who is paid
     #[arg(long, value_parser = name::<HolderId>)]
     holder: HolderId,
     #[command(flatten)]
@@ -163,6 +177,7 @@ pub(crate) struct Exit {
 pub(crate) struct Finalise {
     /// The exit's number in its pool [default: all whose unbonding has ended, in their order]
     exit: Option<u64>,
+    /// The pool
     #[arg(long, value_parser = name::<PoolId>)]
     pool: PoolId,
     #[command(flatten)]

@@ -18,9 +18,9 @@ pub(crate) struct Risk {
     /// What the market pays for shares that opened at 1: a decimal such as 0.995, 99.5%, or 995000ppm
     #[arg(long, value_name = "PRICE", value_parser = price)]
     price: Option<Nav>,
-    /// The height at which to look [default: that of the last entry]
-    #[arg(long, value_name = "HEIGHT", default_value_t = 0)]
-    height: u32,
+    /// The height at which to look, not below the last entry [default: that of the last entry]
+    #[arg(long, value_name = "HEIGHT")]
+    height: Option<u32>,
     #[command(flatten)]
     book: BookFile,
 }
@@ -111,8 +111,9 @@ pub(crate) fn run(args: &Risk, session: &Session<'_>) -> Result<()> {
         Some(pool) => vec![pool.clone()],
         None => book.pools().map(|(name, _)| name.clone()).collect(),
     };
+    let height = args.height.map_or(book.height(), Height::new);
     let pools = names.into_iter().map(|pool| {
-        let report = book.risk(&pool, Height::new(args.height), args.price).map_err(by_book)?;
+        let report = book.risk(&pool, height, args.price).map_err(by_book)?;
         Ok(PoolRisk { pool, report })
     });
     session.out.show(&Risks { pools: pools.collect::<Result<_>>()? });
