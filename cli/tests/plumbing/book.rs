@@ -329,7 +329,7 @@ fn all_exits_that_are_due_are_paid_in_their_order_as_far_as_there_is_cash() {
 #[test]
 fn an_exit_that_is_not_due_is_no_part_of_those_that_are() {
     let kept = Kept::new();
-    kept.entry("pool reward p 50000sat");
+    kept.entry("pool reward p 50000sat --height 101");
     for height in [110, 111] {
         kept.entry(&format!("exit --amount 10000sat --pool p --holder bob --height {height}"));
     }
@@ -471,10 +471,10 @@ fn a_dry_run_is_refused_after_a_line_without_end_as_an_entry_is() {
     let torn = [std::fs::read(kept.file()).unwrap(), b"{\"counter\"".to_vec()].concat();
     std::fs::write(kept.file(), torn).unwrap();
     // The index tells that nobody was told of it.
-    assert_eq!(kept.json("pool reward p 5sat --dry-run")["dry_run"], true);
+    assert_eq!(kept.json("pool reward p 5sat --height 101 --dry-run")["dry_run"], true);
     std::fs::remove_file(kept.folder.path().join("book.jsonl.index")).unwrap();
-    kept.refused("pool reward p 5sat --dry-run", "journal-torn");
-    kept.refused("pool reward p 5sat", "journal-torn");
+    kept.refused("pool reward p 5sat --height 101 --dry-run", "journal-torn");
+    kept.refused("pool reward p 5sat --height 101", "journal-torn");
 }
 
 #[test]
@@ -684,4 +684,84 @@ fn a_holder_has_a_statement_of_shares_and_exits() {
     assert_eq!((&over["pools"], held(&over, "holder")), (&json!([]), vec!["=ann".into()]));
     assert_eq!(over["pools_over_receipts"], kept.json("show")["pools_over_receipts"]);
     assert!(kept.text("show --pool p").contains("quoted sat"));
+}
+
+#[test]
+fn a_log_has_the_entries_that_are_about_all_that_it_is_asked_for() {
+    let kept = Kept::new();
+    let (first, second) = (outpoint(1), outpoint(2));
+    let (p, q, shares) = (KEYS[2], KEYS[1], 1_000u128 * 1_000_000);
+    kept.entry(&format!("pool deposit l {shares} --holder =ann --height 110"));
+    for (amount, holder) in [(10_000, "=ann"), (7_000, "bob"), (5_000, "=ann")] {
+        kept.entry(&format!("exit --amount {amount}sat --pool p --holder {holder}"));
+    }
+    kept.entry(&format!("transfer {shares} --pool p --from =ann --to cid"));
+    kept.entry(&format!("end {second} --by unbonding --height 120"));
+    kept.entry(&format!("return {second} --amount 50000sat --height 220"));
+    kept.json("finalise --pool p");
+    let mut ledger = Ledger::open(&kept.file()).unwrap();
+    for provider in [p, q] {
+        let slash = json!({"height": 230, "event": {"slash": {"provider": provider}}});
+        ledger.append(serde_json::from_value(slash).unwrap()).unwrap();
+    }
+    drop(ledger);
+
+    let logged = |filter: &str| entries_of(&kept.json(&format!("log --last 99 {filter}")), "counter");
+    let all: Vec<u64> = (1..=27).collect();
+    for (filter, expected) in [
+        ("", all.as_slice()),
+        // The second stake is back when its provider is slashed.
+        (&format!("--stake {first}"), &[7, 9, 10, 13, 26]),
+        (&format!("--stake {second}"), &[8, 11, 14, 21, 22]),
+        ("--pool p", &[12, 13, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26]),
+        ("--pool l", &[15, 16]),
+        (&format!("--provider {p}"), &[2, 5, 7, 26]),
+        (&format!("--provider {q}"), &[3, 6, 8, 27]),
+        ("--service b", &[4, 5, 6, 10]),
+        // An exit's payment names its number, and no holder.
+        ("--holder =ann", &[13, 16, 17, 19, 20, 23, 25]),
+        ("--holder bob", &[14, 18, 24]),
+        ("--holder cid", &[20]),
+        ("--holder nobody", &[]),
+        ("--kind finalise_exit --holder =ann", &[23, 25]),
+        (&format!("--service b --stake {first}"), &[10]),
+        (&format!("--service a --provider {q}"), &[3]),
+        ("--service b --pool p", &[]),
+        ("--from 110 --to 120", &[16, 17, 18, 19, 20, 21]),
+        ("--to 110 --from 110 --holder =ann", &[16, 17, 19, 20]),
+        ("--from 120 --to 110", &[]),
+    ] {
+        assert_eq!(logged(filter), expected, "{filter}");
+    }
+    let newest = |line: &str| entries_of(&kept.json(line), "counter");
+    assert_eq!(newest("log --last 2 --holder =ann"), [23, 25]);
+    assert_eq!(newest("log --last 2 --to 119"), [19, 20]);
+    assert_eq!(newest("log --last 0 --to 119"), [0u64; 0]);
+    assert_eq!(newest("log --last 2"), [26, 27]);
+    assert_eq!(newest("log --to 999").len(), 20);
+    for (filter, rule) in [
+        (format!("--stake {}", outpoint(9)), "unknown-stake"),
+        ("--pool q".to_owned(), "unknown-pool"),
+        ("--service c".to_owned(), "unknown-service"),
+    ] {
+        kept.refused(&format!("log {filter}"), rule);
+    }
+}
+
+#[test]
+fn a_log_of_a_stake_ends_with_what_took_it() {
+    let kept = Kept::new();
+    kept.entry(&format!("end {} --by spent --height 110", outpoint(1)));
+    kept.entry(&format!("end {} --by unbonding", outpoint(2)));
+    let mut ledger = Ledger::open(&kept.file()).unwrap();
+    for provider in [KEYS[2], KEYS[1]] {
+        let slash = json!({"height": 120, "event": {"slash": {"provider": provider}}});
+        ledger.append(serde_json::from_value(slash).unwrap()).unwrap();
+    }
+    drop(ledger);
+    let last = |stake: u8| {
+        let logged = kept.json(&format!("log --last 1 --stake {}", outpoint(stake)));
+        logged["entries"][0]["kind"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((last(1), last(2)), ("end_stake".to_owned(), "slash".to_owned()));
 }

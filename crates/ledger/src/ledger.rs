@@ -8,7 +8,7 @@ use tapstake_params::Height;
 use tapstake_restake::{Book, Entry, Event, PoolId};
 
 use crate::error::{Damage, LedgerError, Stopped};
-use crate::index::{self, Found, Index, IndexState, Seen};
+use crate::index::{self, EntryRow, Found, Index, IndexState, Seen};
 use crate::journal::{Journal, Rest, Tip, TornLine, line_of};
 use crate::line::{self, BookId, Head, MAX_LINE};
 use crate::rows::Queries;
@@ -483,13 +483,24 @@ impl Ledger {
     /// [`LedgerError::Io`], [`LedgerError::Index`], and [`LedgerError::IndexDiffers`] if an entry is not where the index says.
     pub fn last(&self, most: u32, kind: Option<&str>, from: Height) -> Result<Vec<Record>, LedgerError> {
         let rows = self.index.last(most, kind, from)?;
-        let read = rows.into_iter().map(|row| {
-            let text = self.journal.line_at(row.start)?;
-            let differs = |_| self.differs("the place", row.counter);
-            let Entry { height, event } = line::parse(&text, row.counter).map_err(differs)?;
-            Ok(Record { counter: row.counter, height, kind: line::kind(&text).to_owned(), event })
-        });
-        read.collect()
+        rows.iter().map(|row| self.read(row)).collect()
+    }
+
+    /// Every entry, oldest first, each read when it is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Index`]; for an entry as [`Ledger::last`].
+    pub fn records(&self) -> Result<impl Iterator<Item = Result<Record, LedgerError>>, LedgerError> {
+        let rows = self.index.last(u32::MAX, None, Height::GENESIS)?;
+        Ok(rows.into_iter().map(|row| self.read(&row)))
+    }
+
+    fn read(&self, row: &EntryRow) -> Result<Record, LedgerError> {
+        let text = self.journal.line_at(row.start)?;
+        let differs = |_| self.differs("the place", row.counter);
+        let Entry { height, event } = line::parse(&text, row.counter).map_err(differs)?;
+        Ok(Record { counter: row.counter, height, kind: line::kind(&text).to_owned(), event })
     }
 
     /// What the pools, or one of them, were worth after each entry that changed that, oldest first.
