@@ -6,7 +6,8 @@ use bitcoin::Network;
 use serde_json::{Value, json};
 use tapstake_ledger::Ledger;
 
-use crate::support::{KEYS, PROVIDER, error, json as json_of, run, stderr, stdout};
+use crate::equivocation::{file, proof, vote};
+use crate::support::{KEYS, PROVIDER, TempFile, error, json as json_of, run, stderr, stdout};
 
 #[test]
 fn what_makes_no_sense_is_a_usage_error() {
@@ -393,10 +394,31 @@ fn a_price_is_held_against_the_value_as_far_as_their_difference_fits() {
     assert!(beyond["next"].as_str().unwrap().contains("at most 4295 times"), "{beyond}");
 }
 
+impl Kept {
+    /// Tries a line, makes it, and gives what both have shown.
+    fn tried_and_made(&self, line: &str) -> Value {
+        let index = || std::fs::read(self.folder.path().join("book.jsonl.index")).unwrap();
+        let head = self.json("show")["head"].clone();
+        let (before, rows) = (std::fs::read(self.file()).unwrap(), index());
+        let mut tried = self.json(&format!("{line} --dry-run"));
+        let said = self.text(&format!("{line} --dry-run"));
+        assert!(said.contains("dry run") && said.contains("nothing is written"), "{line}: {said}");
+        assert_eq!(std::fs::read(self.file()).unwrap(), before, "{line}");
+        assert_eq!(index(), rows, "{line}");
+        let made = self.json(line);
+        assert_ne!(std::fs::read(self.file()).unwrap(), before, "{line}");
+        assert_eq!(tried["dry_run"], true, "{line}");
+        assert_eq!(tried["head"], head, "{line}: the last line is the one that was");
+        tried.as_object_mut().unwrap().remove("dry_run");
+        tried["head"] = made["head"].clone();
+        assert_eq!(tried, made, "{line}");
+        made
+    }
+}
+
 #[test]
 fn a_dry_run_shows_what_would_be_made_and_writes_nothing() {
     let kept = Kept::new();
-    let index = || std::fs::read(kept.folder.path().join("book.jsonl.index")).unwrap();
     let [first, second] = [outpoint(1), outpoint(2)];
     let (p, q, shares) = (KEYS[2], KEYS[1], 20_000u128 * 1_000_000);
     let set = "--denomination uc --slashing-rate 0.1 --unbonding-time 100 --leverage-limit 200%";
@@ -425,21 +447,42 @@ fn a_dry_run_shows_what_would_be_made_and_writes_nothing() {
         "pool write-down p 600sat".to_owned(),
         "end --due --height 10000 --yes".to_owned(),
     ] {
-        let head = kept.json("show")["head"].clone();
-        let (before, rows) = (std::fs::read(kept.file()).unwrap(), index());
-        let mut tried = kept.json(&format!("{line} --dry-run"));
-        assert_eq!(std::fs::read(kept.file()).unwrap(), before, "{line}");
-        assert_eq!(index(), rows, "{line}");
-        let said = kept.text(&format!("{line} --dry-run"));
-        assert!(said.contains("dry run") && said.contains("nothing is written"), "{line}: {said}");
-        let made = kept.json(&line);
-        assert_ne!(std::fs::read(kept.file()).unwrap(), before, "{line}");
-        assert_eq!(tried["dry_run"], true, "{line}");
-        assert_eq!(tried["head"], head, "{line}: the last line is the one that was");
-        tried.as_object_mut().unwrap().remove("dry_run");
-        tried["head"] = made["head"].clone();
-        assert_eq!(tried, made, "{line}");
+        kept.tried_and_made(&line);
     }
+    assert_eq!(kept.json("audit")["verdict"], "the books balance");
+}
+
+#[test]
+fn proofs_and_evidence_are_tried_before_they_are_entered() {
+    let kept = Kept { folder: tempfile::tempdir().unwrap() };
+    kept.json("init");
+    let (proof, votes) = (proof(3, None), [1, 2].map(|block| file(&vote(7, block))));
+    let evidence = kept.folder.path().join("evidence.json");
+    let [first, second] = votes.each_ref().map(TempFile::path);
+    json_of(&format!("equivocation {first} {second} --out {}", evidence.display()));
+    let import = format!("import --provider {PROVIDER} {}", proof.path());
+    let twice = format!("{import} {}", proof.path());
+    let tried = kept.refused(&format!("{twice} --dry-run"), "admitted-before");
+    assert!(tried["message"].as_str().unwrap().starts_with("none of 2 stakes is admitted"), "{tried}");
+    assert_eq!(tried, kept.refused(&twice, "admitted-before"));
+    let made = kept.tried_and_made(&import);
+    let stake = made["entries"][0]["event"]["admit_stake"]["stake"]["outpoint"].as_str().unwrap().to_owned();
+    assert_eq!(made["entries"][0]["height"], 2);
+    let again = kept.refused(&import, "admitted-before");
+    assert_eq!(again, kept.refused(&format!("{import} --dry-run"), "admitted-before"));
+    assert!(again["message"].as_str().unwrap().starts_with(proof.path()), "{again}");
+    kept.tried_and_made("pool open p --unbonding-time 2000");
+    kept.tried_and_made(&format!("mint {stake} --pool p --to ann"));
+    let slash = format!("slash --evidence {}", evidence.display());
+    let slashed = kept.tried_and_made(&slash);
+    assert_eq!(
+        slashed["entries"][0]["borne"],
+        json!([{"pool": "p", "from_shares_sat": slashed["entries"][0]["lost_sat"], "from_exits_sat": 0}])
+    );
+    assert_eq!(
+        kept.refused(&slash, "slashed-provider"),
+        kept.refused(&format!("{slash} --dry-run"), "slashed-provider")
+    );
     assert_eq!(kept.json("audit")["verdict"], "the books balance");
 }
 

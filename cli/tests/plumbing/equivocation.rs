@@ -50,16 +50,16 @@ fn delegation(members: usize, service: Option<&str>) -> DelegationPackage {
     package
 }
 
-fn file(value: &impl serde::Serialize) -> TempFile {
+pub(crate) fn file(value: &impl serde::Serialize) -> TempFile {
     TempFile::new(serde_json::to_string(value).unwrap().as_bytes())
 }
 
-fn proof(members: usize, service: Option<&str>) -> TempFile {
+pub(crate) fn proof(members: usize, service: Option<&str>) -> TempFile {
     let delegation = file(&delegation(members, service));
     TempFile::new(prove_the_good_stake(&format!("--delegation {}", delegation.path())).as_bytes())
 }
 
-fn vote(height: u64, block: u8) -> SignedVote {
+pub(crate) fn vote(height: u64, block: u8) -> SignedVote {
     let randomness = eots::randomness(&Secp256k1::new(), &Seed::new([6; 32]), b"a-service", height);
     let vote = Vote { height, block_hash: [block; 32] };
     SignedVote {
