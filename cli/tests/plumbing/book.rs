@@ -808,3 +808,35 @@ fn a_log_of_a_stake_ends_with_what_took_it() {
     };
     assert_eq!((last(1), last(2)), ("end_stake".to_owned(), "slash".to_owned()));
 }
+
+#[test]
+fn a_pool_over_receipts_is_drawn_with_its_rate_times_the_value_beneath() {
+    let kept = Kept::new();
+    let svg = kept.folder.path().join("book.svg");
+    // The labels of the values: a tenth of the room is left below and above.
+    let drawn = |filter: &str| {
+        let drawn = kept.json(&format!("plot --out {} {filter}", svg.display()));
+        let text = std::fs::read_to_string(&svg).unwrap();
+        let labels = text.split("text-anchor=\"end\">").skip(1).map(|part| part.split('<').next().unwrap());
+        let labels: Vec<_> = labels.map(str::to_owned).collect();
+        let counts = (drawn["pools"].as_u64().unwrap(), drawn["points"].as_u64().unwrap());
+        (counts, labels[0].clone(), labels[4].clone())
+    };
+    let told = |counts, least: &str, most: &str| (counts, least.to_owned(), most.to_owned());
+    assert_eq!(drawn("--pool l"), told((1, 1), "0.99", "1.01"));
+    let shares = |thousands: u128| thousands * 1_000 * 1_000_000;
+    kept.entry(&format!("pool deposit l {} --holder =ann", shares(40)));
+    assert_eq!(drawn("--pool l"), told((1, 1), "0.99", "1.01"), "a deposit moves no rate");
+    let reward = format!("pool reward l --shares {} --from bob --height 101", shares(20));
+    kept.entry(&reward);
+    // Half as much again, rounded down.
+    assert_eq!(drawn("--pool l"), told((1, 2), "0.950001", "1.549998"));
+    kept.entry("pool reward p 150000sat --height 110");
+    // From 1 to 1.999993 beneath, and to 1.999993 * 1.499999 here.
+    assert_eq!(drawn("--pool p").0, (1, 4));
+    assert_eq!(drawn("--pool l"), told((1, 3), "0.800002", "3.199985"));
+    assert_eq!(drawn(""), told((2, 7), "0.800002", "3.199985"));
+    let text = std::fs::read_to_string(&svg).unwrap();
+    assert!(text.contains(">l</text>") && text.contains(">p</text>"), "{text}");
+    kept.refused(&format!("plot --out {} --pool q", svg.display()), "unknown-pool");
+}

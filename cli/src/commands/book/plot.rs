@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use bitcoin::Amount;
 use serde::Serialize;
-use tapstake_ledger::Point;
+use tapstake_ledger::{Ledger, Point, Record};
 use tapstake_params::Height;
-use tapstake_restake::{Nav, PoolId, mul_div_floor};
+use tapstake_restake::{Book, Entry, LrtPool, Nav, Pool, PoolId, VIRTUAL_SHARES, mul_div_floor};
 
+use super::refusal::by_book;
 use super::{BookFile, name, refused};
 use crate::error::{Error, Result};
 use crate::file;
@@ -20,7 +22,7 @@ pub(crate) struct Plot {
     /// Write the drawing to this file; another drawing there is replaced
     #[arg(short, long, value_name = "FILE.svg")]
     out: PathBuf,
-    /// Only this pool [default: all over stakes]
+    /// Only this pool [default: all]
     #[arg(long, value_parser = name::<PoolId>)]
     pool: Option<PoolId>,
     #[command(flatten)]
@@ -42,7 +44,9 @@ impl Show for Drawn {
 
 pub(crate) fn run(args: &Plot, session: &Session<'_>) -> Result<()> {
     let ledger = args.book.open(session)?;
-    let points = ledger.points(args.pool.as_ref()).map_err(refused)?;
+    let mut points = ledger.points(args.pool.as_ref()).map_err(refused)?;
+    points.extend(over_receipts(&ledger, args.pool.as_ref())?);
+    points.sort_by_key(|point| point.counter);
     if points.is_empty() {
         let what =
             args.pool.as_ref().map_or("the book has no pool".to_owned(), |pool| format!("no pool {pool}"));
@@ -57,6 +61,36 @@ pub(crate) fn run(args: &Plot, session: &Session<'_>) -> Result<()> {
     file::replace(&args.out, text.as_bytes())?;
     session.out.show(&Drawn { file: args.out.clone(), pools, points: points.len() });
     Ok(())
+}
+
+/// What pools over receipts were worth after each entry that changed that. The index does not have them, so the entries are made
+/// once more. Their backing is that of the pools beneath, and is not drawn twice.
+fn over_receipts(ledger: &Ledger, asked: Option<&PoolId>) -> Result<Vec<Point>> {
+    let wanted = |pool: &PoolId| asked.is_none_or(|asked| asked == pool);
+    let (mut points, mut last) = (Vec::new(), BTreeMap::new());
+    if !ledger.book().lrt_pools().any(|(name, ..)| wanted(name)) {
+        return Ok(points);
+    }
+    let mut book = Book::new();
+    for record in ledger.records().map_err(refused)? {
+        let Record { counter, height, event, .. } = record.map_err(refused)?;
+        book.apply(&Entry { height, event }).map_err(by_book)?;
+        for (pool, over, lrt) in book.lrt_pools().filter(|(name, ..)| wanted(name)) {
+            let Some(nav) = worth(lrt, book.pool(over).map_err(by_book)?) else { continue };
+            if last.insert(pool.clone(), nav) != Some(nav) {
+                let (pool, assets, queued, reserves) =
+                    (pool.clone(), Amount::ZERO, Amount::ZERO, Amount::ZERO);
+                points.push(Point { counter, height, pool, nav, assets, queued, reserves });
+            }
+        }
+    }
+    Ok(points)
+}
+
+/// What shares bring that opened at one share of the pool beneath, which opened at one satoshi.
+fn worth(lrt: &LrtPool, beneath: &Pool) -> Option<Nav> {
+    let millionths = lrt.redemption_floor(VIRTUAL_SHARES * 1_000_000)?;
+    mul_div_floor(beneath.nav_floor().millionths(), millionths, 1_000_000).map(Nav::new)
 }
 
 const START: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"tapstake-book\"";
@@ -268,8 +302,6 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bitcoin::Amount;
-
     use super::*;
 
     fn point(counter: u64, height: u32, pool: &str, nav: u128) -> Point {
