@@ -46,13 +46,13 @@ pub struct AuditReport {
 /// [`LedgerError::IndexDiffers`], and [`LedgerError::OtherHead`] if the journal does not have the hash that is known.
 pub fn audit(file: &Path, known: Option<(u64, Head)>) -> Result<AuditReport, LedgerError> {
     let journal = Journal::open(file)?;
-    match Index::open(&Index::path_of(file))? {
+    match Index::open(&Index::path_of(journal.path()))? {
         Found::Unusable(state) => pass(&journal, None, None, state, known),
         Found::Usable(index, seen) => {
             match pass(&journal, Some(&index), Some(seen), IndexState::Current, known) {
                 // As in opening: what it has seen still holds.
                 Err(LedgerError::Index { error, .. }) if index::is_damage(&error) => {
-                    let (seen, reason) = (Seen { limit: None, ..seen }, error.to_string());
+                    let (seen, reason) = (Seen { vouches: false, ..seen }, error.to_string());
                     pass(&journal, None, Some(seen), IndexState::Damaged { reason }, known)
                 }
                 other => other,
@@ -86,7 +86,7 @@ fn pass(
         }
     })?;
     let rows = rows.map_or(Ok(()), |rows| rows.end(last));
-    let torn = judge(journal, witness.as_ref(), &tip, rest, rows, false)?;
+    let torn = judge(journal, witness.as_ref(), &tip, rest, rows)?;
     if index.is_some() && tip.counter > last {
         state = IndexState::Behind { entries: tip.counter - last };
     }

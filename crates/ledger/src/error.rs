@@ -66,24 +66,36 @@ pub enum LedgerError {
         /// The file.
         file: PathBuf,
     },
+    /// There is no journal of this name, and an index beside it that tells of one: entries are lost with it.
+    #[error("there is no book at {}, and its index lies there: its journal is lost", file.display())]
+    LostJournal {
+        /// The file.
+        file: PathBuf,
+        /// The index.
+        index: PathBuf,
+    },
     /// The first line is not that of a journal.
     #[error("{} is no book: line 1 does not say so", file.display())]
     NoBook {
         /// The file.
         file: PathBuf,
     },
-    /// The file is empty: whoever began the book was stopped before its first line. No entry is in it, and
-    /// [`Ledger::create`](crate::Ledger::create) begins it again.
-    #[error("{} is empty: a book that was not finished being made; begin it again", file.display())]
+    /// The file is empty, and no index is beside it: whoever began the book was stopped before its first line. No entry is in it.
+    #[error("{} is empty: a book that was not finished being made", file.display())]
     Unfinished {
         /// The file.
         file: PathBuf,
     },
-    /// The file of this name is no longer the one that was opened. Nothing was written.
-    #[error("{} was moved, removed or replaced while it was open", file.display())]
+    /// The file of this name is no longer the one that was opened.
+    #[error("{} was moved, removed or replaced while it was open{}", file.display(), match written {
+        true => "; the entry is in the file that had this name, and not in the one that has it",
+        false => ": nothing was written",
+    })]
     Moved {
         /// The file.
         file: PathBuf,
+        /// Whether lines were written before that was seen: they are in a file that has another name or none.
+        written: bool,
     },
     /// A format of a newer program.
     #[error("{} is of version {found}, this program reads version {supported}", file.display())]
@@ -96,8 +108,8 @@ pub enum LedgerError {
         supported: u32,
     },
     /// A line was changed, removed, added or moved. Nothing is read beyond it.
-    #[error("{}, line {line}: {damage}{}", file.display(), match mendable {
-        true => "; its index tells that nobody was told of it or what follows: repair cuts that off",
+    #[error("{}, line {line}: {damage}{}", file.display(), match unacknowledged {
+        true => "; its index tells that nobody was told of it or what follows",
         false => "",
     })]
     Damaged {
@@ -107,9 +119,8 @@ pub enum LedgerError {
         line: u64,
         /// What is wrong with it.
         damage: Damage,
-        /// Whether the line and all that follows were never acknowledged, as the index tells: a writer was stopped there, and
-        /// [`Ledger::repair`](crate::Ledger::repair) cuts it off.
-        mendable: bool,
+        /// Whether the line and all that follows were never acknowledged, as the index tells: a writer was stopped there.
+        unacknowledged: bool,
     },
     /// Entries that were acknowledged are gone from the end.
     #[error(
@@ -148,6 +159,29 @@ pub enum LedgerError {
         line: u64,
         /// The bytes that are left of it.
         bytes: u64,
+    },
+    /// The journal does not end as in the survey that the repair was asked for with. Nothing was cut.
+    #[error("{} has changed since it was looked at", file.display())]
+    Changed {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The entries are in the journal, on the disk, and stay; its index could not be told of them, nor marked as behind. Until the
+    /// book is opened again, it would take them for such as nobody was told of.
+    #[error(
+        "{}: entries {first} to {last} are in the journal, do not enter them again; its index could be neither written nor \
+         marked as behind: {error}",
+        file.display()
+    )]
+    Unmarked {
+        /// The file.
+        file: PathBuf,
+        /// The first of the entries.
+        first: u64,
+        /// The last of them.
+        last: u64,
+        /// Why the mark could not be made.
+        error: Box<LedgerError>,
     },
     /// The journal does not have the hash that the caller knows.
     #[error("entry {counter} should end in {expected}, {}", match found {

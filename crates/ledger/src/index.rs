@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bitcoin::Amount;
 use bitcoin::hashes::{Hash, HashEngine, sha256, sha256t::Tag, sha256t_hash_newtype};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Statement, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Statement, params};
 use serde::Serialize;
 use tapstake_durable as durable;
 use tapstake_params::Height;
@@ -15,14 +15,11 @@ use tapstake_restake::{Nav, PoolId};
 
 use crate::error::LedgerError;
 use crate::journal::Tip;
-use crate::line::{Head, MAX_LINE};
+use crate::line::Head;
 use crate::series::Point;
 
 /// The format of the database: its `user_version`. An older one is made anew.
 const FORMAT: u32 = 1;
-/// Where the row of the tip stands, and that of what was announced.
-const TIP: i64 = 1;
-const ANNOUNCED: i64 = 2;
 /// What the name of an index ends in while it is made.
 const DRAFT: &str = ".new";
 /// What the name of the mark ends in.
@@ -32,7 +29,7 @@ const APPLICATION: i64 = 0x7461_7062;
 
 const SCHEMA: &str = "
     CREATE TABLE tip (
-        id INTEGER PRIMARY KEY CHECK (id IN (1, 2)),
+        id INTEGER PRIMARY KEY CHECK (id = 1),
         counter INTEGER NOT NULL,
         head BLOB NOT NULL,
         length INTEGER NOT NULL,
@@ -102,15 +99,14 @@ pub(crate) struct Index {
 /// What an index knows of its journal.
 ///
 /// An entry is acknowledged only when the index was told of it, or when the index is marked as behind ([`Index::mark_behind`]). So
-/// what lies beyond a usable index without the mark was never acknowledged, if it is not more than one write can have left: one
-/// line, or what was announced ([`Index::announce`]). More shows that the index is an older copy.
+/// what lies beyond a usable index without the mark was never acknowledged. An older copy of an index would say so wrongly: only one
+/// that ends exactly where the whole lines end is believed, and what is cut off is saved even then.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
     /// Where the journal ended that it has seen.
     pub(crate) tip: Tip,
-    /// The last entry and the last byte that a write can have left that nobody was told of. `None` if entries that the index was
-    /// not told of may have been acknowledged.
-    pub(crate) limit: Option<(u64, u64)>,
+    /// Whether nothing beyond was acknowledged, if the index is no older copy.
+    pub(crate) vouches: bool,
 }
 
 /// What lies beside a journal.
@@ -127,6 +123,21 @@ impl Index {
         let mut name = journal.file_name().unwrap_or_default().to_owned();
         name.push(".index");
         journal.with_file_name(name)
+    }
+
+    /// Whether a usable index lies beside a journal.
+    pub(crate) fn is_beside(journal: &Path) -> bool {
+        matches!(Index::open(&Index::path_of(journal)), Ok(Found::Usable(..)))
+    }
+
+    /// Refuses an index where there is no journal: it is all that is left to tell of one that was lost.
+    pub(crate) fn refuse_lone(journal: &Path) -> Result<(), LedgerError> {
+        let index = Index::path_of(journal);
+        // A journal is there before its index.
+        if fs::symlink_metadata(&index).is_ok() && fs::symlink_metadata(journal).is_err() {
+            return Err(LedgerError::LostJournal { file: journal.to_owned(), index });
+        }
+        Ok(())
     }
 
     /// Opens an index, or says why it is of no use. What may be as good as ever and cannot be read now is an error: it is the
@@ -156,14 +167,13 @@ impl Index {
             // SQLite would read zeros where the last page is cut off.
             let whole = pragma(&connection, "page_count")? * pragma(&connection, "page_size")?;
             let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-            let tip = "SELECT counter, head, length, seal FROM tip WHERE id = ?1";
-            let announced = connection.query_row(tip, [ANNOUNCED], tip_of).optional()?;
-            let tip = connection.query_row(tip, [TIP], tip_of)?;
+            let tip = "SELECT counter, head, length, seal FROM tip WHERE id = 1";
+            let tip = connection.query_row(tip, [], tip_of)?;
             let last: Option<i64> =
                 connection.query_row("SELECT max(counter) FROM entry", [], |row| row.get(0))?;
-            Ok::<_, rusqlite::Error>((whole, check, tip, announced, last))
+            Ok::<_, rusqlite::Error>((whole, check, tip, last))
         };
-        let (whole, check, tip, announced, last) = match read() {
+        let (whole, check, (tip, seal), last) = match read() {
             Err(error) if is_damage(&error) || is_value(&error) => return damaged(error.to_string()),
             other => other.map_err(|error| failed(file, error))?,
         };
@@ -171,16 +181,15 @@ impl Index {
         if check != "ok" || i64::try_from(length).is_ok_and(|length| length < whole) {
             return damaged(format!("{length} of {whole} bytes, check: {check}"));
         }
-        let sealed = |(tip, seal): &(Tip, Vec<u8>)| *seal == seal_of(tip);
         let last = last.unwrap_or(0).cast_unsigned();
-        if !sealed(&tip) || last != tip.0.counter || !announced.as_ref().is_none_or(sealed) {
+        if seal != seal_of(&tip) || last != tip.counter {
             return damaged("its tip is not what it says".to_owned());
         }
-        let tip = tip.0;
-        let one = (tip.counter.saturating_add(1), tip.length.saturating_add(MAX_LINE as u64));
-        let limit = announced.map_or(one, |(all, _)| (one.0.max(all.counter), one.1.max(all.length)));
-        let behind = with_end(file, BEHIND).try_exists().map_err(io)?;
-        let seen = Seen { tip, limit: (!behind).then_some(limit) };
+        let behind = match fs::symlink_metadata(with_end(file, BEHIND)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            other => other.map(|_| true).map_err(io)?,
+        };
+        let seen = Seen { tip, vouches: !behind };
         Ok(Found::Usable(Index { connection, file: file.to_owned(), draft: None }, seen))
     }
 
@@ -218,6 +227,13 @@ impl Index {
         Ok(())
     }
 
+    /// Makes every write fail.
+    #[cfg(test)]
+    pub(crate) fn break_file(&mut self) {
+        self.file.push("nowhere");
+        self.connection.pragma_update(None, "query_only", true).expect("it is open");
+    }
+
     /// Lets go of the file.
     fn close(&mut self) -> Result<(), rusqlite::Error> {
         let closed = Connection::open_in_memory()?;
@@ -240,11 +256,6 @@ impl Index {
     pub(crate) fn unmark(&self) {
         // A mark that stays forbids more than it must, and no less.
         let _ = remove(&self.file, &[BEHIND]);
-    }
-
-    /// Tells the index up to where several lines will be written at once.
-    pub(crate) fn announce(&self, tip: &Tip) -> Result<(), LedgerError> {
-        self.set_tip(ANNOUNCED, tip).map_err(|error| self.error(error))
     }
 
     pub(crate) fn file(&self) -> &Path {
@@ -285,25 +296,13 @@ impl Index {
     /// Keeps what was added: the index is then as far as `tip`.
     pub(crate) fn commit(&self, tip: &Tip) -> Result<(), LedgerError> {
         let commit = || {
-            self.set_tip(TIP, tip)?;
+            let (counter, length) = (tip.counter.cast_signed(), tip.length.cast_signed());
+            let row = params![counter, tip.head.to_bytes(), length, seal_of(tip)];
+            let sql = "INSERT OR REPLACE INTO tip VALUES (1, ?1, ?2, ?3, ?4)";
+            self.connection.prepare_cached(sql)?.execute(row)?;
             self.connection.execute_batch("COMMIT")
         };
         commit().map_err(|error| self.error(error))
-    }
-
-    /// Takes back what was announced: it is written, or given up.
-    pub(crate) fn withdraw(&self) -> Result<(), LedgerError> {
-        let sql = "DELETE FROM tip WHERE id = ?1";
-        let withdraw = || self.connection.prepare_cached(sql)?.execute([ANNOUNCED]);
-        withdraw().map(drop).map_err(|error| self.error(error))
-    }
-
-    fn set_tip(&self, id: i64, tip: &Tip) -> Result<(), rusqlite::Error> {
-        let (counter, length) = (tip.counter.cast_signed(), tip.length.cast_signed());
-        let row = params![id, counter, tip.head.to_bytes(), length, seal_of(tip)];
-        let sql = "INSERT OR REPLACE INTO tip VALUES (?1, ?2, ?3, ?4, ?5)";
-        self.connection.prepare_cached(sql)?.execute(row)?;
-        Ok(())
     }
 
     /// Every entry, in order, for [`entry_of`].
@@ -399,8 +398,9 @@ fn connect(file: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    // EXTRA: a power cut must not bring back the journal of a transaction that is done.
     connection.execute_batch(
-        "PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;",
+        "PRAGMA journal_mode = DELETE; PRAGMA synchronous = EXTRA; PRAGMA cache_size = -65536;",
     )?;
     Ok(connection)
 }

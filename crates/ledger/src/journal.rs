@@ -67,51 +67,53 @@ pub(crate) const fn line_of(counter: u64) -> u64 {
 
 impl Journal {
     /// Makes an empty journal, mode 0600: under its name it is whole from the first moment, and on the disk. Where the file system
-    /// takes neither links nor renames without replacing, a kill may leave an empty file, which nothing opens and the next call
-    /// replaces. Whatever else has the name stays.
+    /// takes neither links nor renames without replacing, a kill may leave an empty file, which nothing opens. Whatever has the name
+    /// stays.
     pub(crate) fn create(path: &Path, network: Network) -> Result<(), LedgerError> {
         let failed = |error| LedgerError::Io { file: path.to_owned(), error };
         let line = line::header(network, BookId::random().map_err(failed)?);
         durable::create_folders(durable::folder_of(path)).map_err(failed)?;
+        names_fit(path).map_err(failed)?;
+        Index::refuse_lone(path)?;
         match durable::create(path, &line) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => finish(path, &line),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                Err(match is_unfinished(path).map_err(failed)? {
+                    true => LedgerError::Unfinished { file: path.to_owned() },
+                    false => LedgerError::Exists { file: path.to_owned() },
+                })
+            }
             other => other.map_err(failed),
         }
     }
 
     /// Takes hold of a journal and reads its first line.
     pub(crate) fn open(path: &Path) -> Result<Self, LedgerError> {
-        let failed = |error: io::Error| match error.kind() {
-            ErrorKind::NotFound => LedgerError::Missing { file: path.to_owned() },
-            _ => LedgerError::Io { file: path.to_owned(), error },
+        let failed = |error: io::Error| LedgerError::Io { file: path.to_owned(), error };
+        // Of all names that lead to a book, one says where its index is.
+        let path = &match fs::canonicalize(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Index::refuse_lone(path)?;
+                return Err(LedgerError::Missing { file: path.to_owned() });
+            }
+            other => other.map_err(failed)?,
         };
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
         lock(&file, path)?;
         // While the lock was waited for, another file may have got the name.
         in_place(&file, path)?;
+        // A killed writer may have left lines that no power cut would spare: who sees them relies on them.
+        file.sync_all().map_err(failed)?;
         if is_unfinished(path).map_err(failed)? {
             return Err(LedgerError::Unfinished { file: path.to_owned() });
         }
-        let no_book = || LedgerError::NoBook { file: path.to_owned() };
-        let mut line = Vec::new();
-        let mut start = BufReader::new(&file).take(1024);
-        start.read_until(b'\n', &mut line).map_err(failed)?;
-        let text = line.strip_suffix(b"\n").ok_or_else(no_book)?;
-        let Version { format, version } = serde_json::from_slice(text).map_err(|_| no_book())?;
-        if format != line::FORMAT {
-            return Err(no_book());
+        match first_line(&file, path) {
+            Ok((network, id, first)) => Ok(Journal { file, path: path.to_owned(), network, id, first }),
+            // With an index of this version beside it, it was a book of this version.
+            Err(LedgerError::NoBook { .. } | LedgerError::NewerVersion { .. }) if Index::is_beside(path) => {
+                Err(damaged(path, 1, Damage::Hash, false))
+            }
+            Err(error) => Err(error),
         }
-        if version > line::VERSION {
-            let (file, supported) = (path.to_owned(), line::VERSION);
-            return Err(LedgerError::NewerVersion { file, found: version, supported });
-        }
-        let damaged =
-            |damage| LedgerError::Damaged { file: path.to_owned(), line: 1, damage, mendable: false };
-        let head = line::check(Head::NONE, text).map_err(damaged)?;
-        let read: Result<Header, _> = serde_json::from_slice(text);
-        let Header { network, id, .. } = read.map_err(|error| damaged(Damage::Form(error.to_string())))?;
-        let first = Tip { counter: 0, head, length: line.len() as u64 };
-        Ok(Journal { file, path: path.to_owned(), network, id, first })
     }
 
     pub(crate) const fn network(&self) -> Network {
@@ -150,12 +152,32 @@ impl Journal {
         Ok(self.file.metadata().map_err(|error| self.io(error))?.len())
     }
 
-    /// Everything from a byte on.
-    pub(crate) fn from(&self, offset: u64) -> Result<Vec<u8>, LedgerError> {
-        let (mut file, mut bytes) = (&self.file, Vec::new());
-        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_to_end(&mut bytes));
-        read.map_err(|error| self.io(error))?;
-        Ok(bytes)
+    /// What follows the whole lines, which end at `tip`, and what is wrong with its first line.
+    pub(crate) fn rest(&self, tip: &Tip, damage: Option<Damage>) -> Result<Rest, LedgerError> {
+        let bytes = self.length()?.saturating_sub(tip.length);
+        Ok(Rest { line: line_of(tip.counter).saturating_add(1), bytes, damage })
+    }
+
+    /// Whether no other name in the file system leads to it. Who uses another has another index.
+    pub(crate) fn has_one_name(&self) -> Result<bool, LedgerError> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            Ok(self.file.metadata().map_err(|error| self.io(error))?.nlink() == 1)
+        }
+        #[cfg(not(unix))]
+        Ok(true)
+    }
+
+    /// Gives the last line, which is whole, the newline that it has lost.
+    pub(crate) fn complete(&self, tip: &Tip) -> Result<(), LedgerError> {
+        if self.length()? >= tip.length {
+            return Ok(());
+        }
+        self.in_place()?;
+        let mut file = &self.file;
+        let write = file.seek(SeekFrom::End(0)).and_then(|_| file.write_all(b"\n"));
+        write.and_then(|()| file.sync_all()).map_err(|error| self.io(error))
     }
 
     /// Refuses to go on with a file whose name belongs to another by now, or to none: what is written to it would be lost.
@@ -178,10 +200,31 @@ impl Journal {
         })
     }
 
-    /// Cuts off everything after the whole lines.
-    pub(crate) fn cut(&self, tip: &Tip) -> Result<(), LedgerError> {
+    /// Cuts off everything after the whole lines, once it is saved, on the disk, in a new file beside the journal; returns that.
+    pub(crate) fn cut(&self, tip: &Tip) -> Result<PathBuf, LedgerError> {
         self.in_place()?;
-        self.file.set_len(tip.length).and_then(|()| self.file.sync_all()).map_err(|error| self.io(error))
+        let line = line_of(tip.counter).saturating_add(1);
+        let (saved, mut copy) = (1..=u32::MAX)
+            .map(|number| {
+                let saved = cut_name(&self.path, line, number);
+                durable::private_file(&saved).map(|copy| (saved, copy))
+            })
+            .find(|made| !matches!(made, Err(error) if error.kind() == ErrorKind::AlreadyExists))
+            .unwrap_or_else(|| Err(ErrorKind::AlreadyExists.into()))
+            .map_err(|error| self.io(error))?;
+        let mut save = || {
+            let mut file = &self.file;
+            file.seek(SeekFrom::Start(tip.length))?;
+            io::copy(&mut file, &mut copy)?;
+            copy.sync_all()?;
+            durable::sync_folder(durable::folder_of(&saved))
+        };
+        if let Err(error) = save() {
+            let _ = fs::remove_file(&saved);
+            return Err(LedgerError::Io { file: saved, error });
+        }
+        self.file.set_len(tip.length).and_then(|()| self.file.sync_all()).map_err(|error| self.io(error))?;
+        Ok(saved)
     }
 
     /// The text of the line that starts at a byte, without its newline.
@@ -201,8 +244,9 @@ impl Journal {
         LedgerError::Io { file: self.path.clone(), error }
     }
 
+    /// What is refused because of an entry's line.
     pub(crate) fn damaged(&self, counter: u64, damage: Damage) -> LedgerError {
-        LedgerError::Damaged { file: self.path.clone(), line: line_of(counter), damage, mendable: false }
+        damaged(&self.path, line_of(counter), damage, false)
     }
 }
 
@@ -224,7 +268,7 @@ pub(crate) struct Lines<'a> {
 
 impl Lines<'_> {
     /// Reads the next line and checks its hash; returns where it starts, and its text. `None` at the end, and before what is no
-    /// whole line: that is kept for [`Lines::rest`].
+    /// whole line: that is kept for [`Lines::rest`]. The last line is whole without its newline, for its hash says so.
     pub(crate) fn next(&mut self) -> Result<Option<(u64, &[u8])>, LedgerError> {
         self.buffer.clear();
         let limit = MAX_LINE as u64;
@@ -233,21 +277,21 @@ impl Lines<'_> {
         if read == 0 {
             return Ok(None);
         }
-        let read = read as u64;
+        let head = self.tip.head;
         let checked = match self.buffer.strip_suffix(b"\n") {
-            Some(text) => line::check(self.tip.head, text).map_err(Some),
-            None if read == limit => Err(Some(Damage::TooLong)),
-            None => Err(None),
+            Some(text) => line::check(head, text).map(|head| (head, text)).map_err(Some),
+            None if read as u64 == limit => Err(Some(Damage::TooLong)),
+            None => line::check(head, &self.buffer).map(|head| (head, &self.buffer[..])).map_err(|_| None),
         };
-        let (counter, start) = (self.tip.counter + 1, self.tip.length);
         match checked {
-            Ok(head) => {
-                self.tip = Tip { counter, head, length: start + read };
-                Ok(self.buffer.strip_suffix(b"\n").map(|text| (start, text)))
+            Ok((head, text)) => {
+                let start = self.tip.length;
+                let length = start + text.len() as u64 + 1;
+                self.tip = Tip { counter: self.tip.counter + 1, head, length };
+                Ok(Some((start, text)))
             }
             Err(damage) => {
-                let bytes = self.journal.length()?.saturating_sub(start);
-                self.rest = Some(Rest { line: line_of(counter), bytes, damage });
+                self.rest = Some(self.journal.rest(&self.tip, damage)?);
                 Ok(None)
             }
         }
@@ -282,26 +326,57 @@ fn is_unfinished(path: &Path) -> io::Result<bool> {
     Ok(found.is_file() && found.len() == 0 && !Index::path_of(path).try_exists()?)
 }
 
-/// Makes a journal of an empty file that a stopped process has left. One that is still at it is waited for, and a file that anybody
-/// has written stays.
-fn finish(path: &Path, line: &[u8]) -> Result<(), LedgerError> {
-    let failed = |error| LedgerError::Io { file: path.to_owned(), error };
-    let exists = || LedgerError::Exists { file: path.to_owned() };
-    let begun = Instant::now();
-    while is_unfinished(path).map_err(failed)? {
-        if begun.elapsed() < PATIENCE {
-            sleep(Duration::from_millis(10));
-            continue;
-        }
-        let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
-        // Others may have waited for the same.
-        lock(&file, path).map_err(|_| exists())?;
-        if in_place(&file, path).is_err() || !is_unfinished(path).map_err(failed)? {
-            break;
-        }
-        return durable::replace(path, line).map_err(failed);
+/// Reads the first line, which tells the network, the book and where it ends.
+fn first_line(file: &File, path: &Path) -> Result<(Network, BookId, Tip), LedgerError> {
+    let no_book = || LedgerError::NoBook { file: path.to_owned() };
+    let mut line = Vec::new();
+    let mut start = BufReader::new(file).take(1024);
+    let read = start.read_until(b'\n', &mut line);
+    read.map_err(|error| LedgerError::Io { file: path.to_owned(), error })?;
+    let text = line.strip_suffix(b"\n").unwrap_or(&line);
+    let Version { format, version } = serde_json::from_slice(text).map_err(|_| no_book())?;
+    if format != line::FORMAT {
+        return Err(no_book());
     }
-    Err(exists())
+    if version > line::VERSION {
+        let (file, supported) = (path.to_owned(), line::VERSION);
+        return Err(LedgerError::NewerVersion { file, found: version, supported });
+    }
+    let damaged = |damage| damaged(path, 1, damage, false);
+    let head = line::check(Head::NONE, text).map_err(damaged)?;
+    let read: Result<Header, _> = serde_json::from_slice(text);
+    let Header { network, id, .. } = read.map_err(|error| damaged(Damage::Form(error.to_string())))?;
+    Ok((network, id, Tip { counter: 0, head, length: text.len() as u64 + 1 }))
+}
+
+pub(crate) fn damaged(path: &Path, line: u64, damage: Damage, unacknowledged: bool) -> LedgerError {
+    LedgerError::Damaged { file: path.to_owned(), line, damage, unacknowledged }
+}
+
+/// Where what is cut off from a line on is saved.
+fn cut_name(path: &Path, line: u64, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".cut-{line}-{number}"));
+    name.into()
+}
+
+/// Refuses a name so long that those of the files beside it could not be.
+fn names_fit(path: &Path) -> io::Result<()> {
+    let longest = cut_name(path, u64::MAX, u32::MAX);
+    match fs::symlink_metadata(&longest) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // SQLite takes no longer path.
+    let folder = fs::canonicalize(durable::folder_of(path))?;
+    let length = folder.as_os_str().len() + 1 + longest.file_name().unwrap_or_default().len();
+    if length > 512 {
+        return Err(io::Error::new(
+            ErrorKind::InvalidFilename,
+            "its path is too long for an index beside it",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether the name still leads to the file that is open.
@@ -317,7 +392,7 @@ fn in_place(file: &File, path: &Path) -> Result<(), LedgerError> {
             other => Some(place(other.map_err(failed)?)),
         };
         if named != Some(open) {
-            return Err(LedgerError::Moved { file: path.to_owned() });
+            return Err(LedgerError::Moved { file: path.to_owned(), written: false });
         }
     }
     #[cfg(not(unix))]

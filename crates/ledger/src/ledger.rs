@@ -1,6 +1,6 @@
 //! A journal that is open, the book that it makes, and its index.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bitcoin::Network;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use tapstake_restake::{Book, Entry, Event, PoolId};
 
 use crate::error::{Damage, LedgerError, Stopped};
 use crate::index::{self, EntryRow, Found, Index, IndexState, Seen};
-use crate::journal::{Journal, Rest, Tip, TornLine, line_of};
+use crate::journal::{self, Journal, Rest, Tip, TornLine, line_of};
 use crate::line::{self, BookId, Head, MAX_LINE};
 use crate::rows::Queries;
 use crate::series::{Point, Series};
@@ -74,17 +74,27 @@ pub(crate) fn replay(
     mut each: impl FnMut(Step<'_>) -> Result<(), LedgerError>,
 ) -> Result<Replayed, LedgerError> {
     let (mut book, mut series, mut lines) = (Book::new(), Series::default(), journal.lines()?);
+    let mut tip = lines.tip();
     loop {
-        let counter = lines.tip().counter + 1;
-        let Some((start, text)) = lines.next()? else { break };
-        let damaged = |damage| journal.damaged(counter, damage);
-        let entry = line::parse(text, counter).map_err(damaged)?;
-        book.apply(&entry).map_err(|error| damaged(Damage::Refused(error.into())))?;
+        let counter = tip.counter + 1;
+        let Some((start, text)) = lines.next()? else {
+            return Ok(Replayed { book, series, tip: lines.tip(), rest: lines.rest() });
+        };
+        let taken = line::parse(text, counter).and_then(|entry| {
+            book.apply(&entry).map_err(|error| Damage::Refused(error.into()))?;
+            Ok((entry, line::kind(text).to_owned()))
+        });
+        let (entry, kind) = match taken {
+            Ok(taken) => taken,
+            Err(damage) => {
+                let rest = journal.rest(&tip, Some(damage))?;
+                return Ok(Replayed { book, series, tip, rest: Some(rest) });
+            }
+        };
+        tip = lines.tip();
         let points = series.after(&book, &entry.event);
-        let kind = line::kind(text).to_owned();
-        each(Step { tip: lines.tip(), height: entry.height, kind: &kind, start, points: &points })?;
+        each(Step { tip, height: entry.height, kind: &kind, start, points: &points })?;
     }
-    Ok(Replayed { book, series, tip: lines.tip(), rest: lines.rest() })
 }
 
 /// Holds what an index has seen against the journal.
@@ -122,34 +132,28 @@ impl Witness {
         Ok(())
     }
 
-    /// Whether nobody was told of anything that follows the whole lines, which end at `tip`: it is no more than one write can have
-    /// left after what the index has seen. A number in it that comes later shows that the index is an older copy.
+    /// Whether nobody was told of anything that follows the whole lines, which end at `tip`.
     fn clears(&self, journal: &Journal, tip: &Tip) -> Result<bool, LedgerError> {
-        let Some((counter, length)) = self.seen.limit else { return Ok(false) };
-        let possible = (self.seen.tip.counter..counter).contains(&tip.counter) && journal.length()? <= length;
-        Ok(possible && line::greatest_counter(&journal.from(tip.length)?) <= counter)
+        Ok(self.seen.vouches && self.seen.tip == *tip && journal.has_one_name()?)
     }
 }
 
-/// What follows the whole lines, which end at `tip`. `index` is whether the rows of the index are right, as far as they go.
-///
-/// A damaged line is refused, unless it is to be mended and was never acknowledged.
+/// A last line without end, after the whole lines, which end at `tip`. `index` is whether the rows of the index are right, as far
+/// as they go. A damaged line is refused, and so is a journal that has less than the index has seen.
 pub(crate) fn judge(
     journal: &Journal,
     witness: Option<&Witness>,
     tip: &Tip,
     rest: Option<Rest>,
     index: Result<(), LedgerError>,
-    mend: bool,
 ) -> Result<Option<TornLine>, LedgerError> {
     let cleared = match (witness, &rest, &index) {
         (Some(witness), Some(_), Ok(())) => witness.clears(journal, tip)?,
         _ => false,
     };
     let torn = match rest {
-        Some(Rest { line, damage: Some(damage), .. }) if !(mend && cleared) => {
-            let file = journal.path().to_owned();
-            return Err(LedgerError::Damaged { file, line, damage, mendable: cleared });
+        Some(Rest { line, damage: Some(damage), .. }) => {
+            return Err(journal::damaged(journal.path(), line, damage, cleared));
         }
         rest => rest.map(|Rest { line, bytes, .. }| TornLine { line, bytes, unacknowledged: cleared }),
     };
@@ -159,20 +163,92 @@ pub(crate) fn judge(
     index.map(|()| torn)
 }
 
+/// What a repair does to a journal, and what its index tells of that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Survey {
+    /// The network.
+    pub network: Network,
+    /// The entries that stay: those of the whole lines.
+    pub entries: u64,
+    /// The hash of the last of these lines.
+    pub head: Head,
+    /// The number of the first line that is not whole, or not there.
+    pub line: u64,
+    /// The bytes from its start on, which are cut off; zero if the journal ends there.
+    pub bytes: u64,
+    /// The entries that go and were acknowledged, for the index has seen them.
+    pub lost: u64,
+    /// Whether the index tells that nobody was told of anything else that goes. One that is missing, damaged, marked as behind or not
+    /// exactly as far as the whole lines tells nothing.
+    pub unacknowledged: bool,
+}
+
+impl Survey {
+    /// Whether anything is to be repaired.
+    pub const fn is_broken(&self) -> bool {
+        self.bytes > 0 || self.lost > 0
+    }
+}
+
+/// Reads a journal as far as its lines are whole, and holds its end against its index.
+fn survey(journal: &Journal) -> Result<(Survey, Tip), LedgerError> {
+    let read = |index: Option<&Index>, witness: Option<Witness>| {
+        let pass = |tip: &Tip| witness.map_or(Ok(()), |witness| witness.pass(journal, tip));
+        let last = witness.map_or(0, |witness| witness.seen.tip.counter);
+        let mut queries = index.map(Queries::new).transpose()?;
+        let mut rows = queries.as_mut().map(Queries::rows).transpose()?;
+        pass(&journal.first())?;
+        let replayed = replay(journal, |step| {
+            pass(&step.tip)?;
+            match &mut rows {
+                Some(rows) if step.tip.counter <= last => rows.compare(&step),
+                _ => Ok(()),
+            }
+        })?;
+        let Replayed { tip, rest, .. } = replayed;
+        let differs = match rows.map_or(Ok(()), |rows| rows.end(last)) {
+            Err(LedgerError::IndexDiffers { .. }) => true,
+            other => other.map(|()| false)?,
+        };
+        let clears = match witness {
+            Some(witness) if !differs => witness.clears(journal, &tip)?,
+            _ => false,
+        };
+        let survey = Survey {
+            network: journal.network(),
+            entries: tip.counter,
+            head: tip.head,
+            line: line_of(tip.counter).saturating_add(1),
+            bytes: rest.map_or(0, |rest| rest.bytes),
+            lost: last.saturating_sub(tip.counter),
+            unacknowledged: clears,
+        };
+        Ok((survey, tip))
+    };
+    match Index::open(&Index::path_of(journal.path()))? {
+        Found::Unusable(_) => read(None, None),
+        Found::Usable(index, seen) => match read(Some(&index), Some(Witness::new(seen))) {
+            // What it has seen still holds.
+            Err(LedgerError::Index { error, .. }) if index::is_damage(&error) => {
+                read(None, Some(Witness::new(Seen { vouches: false, ..seen })))
+            }
+            other => other,
+        },
+    }
+}
+
 impl Ledger {
     /// Makes an empty book in a new file and opens it. The folders above it are made too.
     ///
-    /// No file that is there is ever replaced, but for an empty one that a stopped call has left where a file system knows neither
-    /// links nor renaming without replacing: after five seconds in which nobody goes on with it, the book is made of it.
+    /// No file that is there is ever replaced.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Exists`], [`LedgerError::Io`].
+    /// [`LedgerError::Exists`], [`LedgerError::Unfinished`] if an empty file has the name, [`LedgerError::LostJournal`] if an index
+    /// lies there, and [`LedgerError::Io`], as where the name leaves no room for those of the files beside it.
     pub fn create(file: &Path, network: Network) -> Result<Self, LedgerError> {
         Journal::create(file, network)?;
-        let journal = Journal::open(file)?;
-        // What lies there without a journal is nobody's.
-        Ledger::with_new_index(journal, &Index::path_of(file), IndexState::Current, None)
+        Ledger::with_new_index(Journal::open(file)?, IndexState::Current, None)
     }
 
     /// Opens a book: reads its journal, checks every line and makes every entry. The index is brought up to it, or made anew
@@ -182,46 +258,53 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError::Damaged`], [`LedgerError::Shortened`] and [`LedgerError::Rewritten`] with the number of the line;
-    /// [`LedgerError::Missing`], [`LedgerError::Unfinished`], [`LedgerError::NoBook`], [`LedgerError::NewerVersion`],
-    /// [`LedgerError::Busy`], [`LedgerError::Moved`], [`LedgerError::Io`], [`LedgerError::Index`], and
+    /// [`LedgerError::Missing`], [`LedgerError::LostJournal`], [`LedgerError::Unfinished`], [`LedgerError::NoBook`],
+    /// [`LedgerError::NewerVersion`], [`LedgerError::Busy`], [`LedgerError::Moved`], [`LedgerError::Io`], [`LedgerError::Index`], and
     /// [`LedgerError::IndexDiffers`] if a row of the index is not what the journal makes.
     pub fn open(file: &Path) -> Result<Self, LedgerError> {
-        Ledger::open_as(file, false)
-    }
-
-    /// Opens a book and cuts off what follows its whole lines; returns what was cut.
-    ///
-    /// A last line without an end is cut off in any case: whoever asks for it says that nobody was told of that entry. A line that
-    /// has its end and is damaged, with all that follows, is cut off only if the index tells that none of it was ever acknowledged:
-    /// it is what a power cut can leave of a write. Without an index that is as far as the lines before it, nothing is.
-    ///
-    /// # Errors
-    ///
-    /// As [`Ledger::open`].
-    pub fn repair(file: &Path) -> Result<(Self, Option<TornLine>), LedgerError> {
-        let mut ledger = Ledger::open_as(file, true)?;
-        let cut = ledger.cut()?;
-        Ok((ledger, cut))
-    }
-
-    fn open_as(file: &Path, mend: bool) -> Result<Self, LedgerError> {
         let journal = Journal::open(file)?;
-        let path = Index::path_of(file);
+        let path = Index::path_of(journal.path());
         Index::clear_draft(&path)?;
         let (index, seen) = match Index::open(&path)? {
             Found::Usable(index, seen) => (index, seen),
-            Found::Unusable(state) => return Ledger::with_new_index(journal, &path, state, None),
+            Found::Unusable(state) => return Ledger::with_new_index(journal, state, None),
         };
-        match Ledger::with_index(&journal, &index, seen, mend) {
+        match Ledger::with_index(&journal, &index, seen) {
             Ok((replayed, torn, state)) => Ok(Ledger::new(journal, replayed, torn, index, state)),
             Err(LedgerError::Index { error, .. }) if index::is_damage(&error) => {
                 drop(index);
                 let state = IndexState::Damaged { reason: error.to_string() };
                 // It tells no longer what was never acknowledged.
-                Ledger::with_new_index(journal, &path, state, Some(Seen { limit: None, ..seen }))
+                Ledger::with_new_index(journal, state, Some(Seen { vouches: false, ..seen }))
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Looks at the end of a journal and at what its index tells of it. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::open`], but for damage in lines after the first and entries that are gone: those are what the survey tells.
+    pub fn survey(file: &Path) -> Result<Survey, LedgerError> {
+        Ok(survey(&Journal::open(file)?)?.0)
+    }
+
+    /// Keeps the whole lines of a journal and cuts off what follows them, as a survey has told: that is saved first, in a new file
+    /// `NAME.cut-LINE-NUMBER` beside the journal, which is returned. The index is made anew. Entries that the survey calls lost are
+    /// gone from the book; whoever asks for this says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::survey`]; [`LedgerError::Changed`] if the journal or its index no longer tell the same.
+    pub fn repair(file: &Path, asked: &Survey) -> Result<(Self, Option<PathBuf>), LedgerError> {
+        let journal = Journal::open(file)?;
+        let (found, tip) = survey(&journal)?;
+        if found != *asked {
+            return Err(LedgerError::Changed { file: journal.path().to_owned() });
+        }
+        let saved = if found.bytes > 0 { Some(journal.cut(&tip)?) } else { None };
+        Ok((Ledger::with_new_index(journal, IndexState::Current, None)?, saved))
     }
 
     fn new(
@@ -243,7 +326,6 @@ impl Ledger {
         journal: &Journal,
         index: &Index,
         seen: Seen,
-        mend: bool,
     ) -> Result<(Replayed, Option<TornLine>, IndexState), LedgerError> {
         let witness = Witness::new(seen);
         let last = seen.tip.counter;
@@ -267,35 +349,32 @@ impl Ledger {
             index.add(step.tip.counter, step.height, step.kind, step.start, step.points)
         })?;
         let rows = rows.take().map_or(Ok(()), |rows| rows.end(last));
-        let torn = judge(journal, Some(&witness), &replayed.tip, replayed.rest.take(), rows, mend)?;
+        let torn = judge(journal, Some(&witness), &replayed.tip, replayed.rest.take(), rows)?;
         let entries = replayed.tip.counter - last;
-        // An index that is kept tells that what follows it was never acknowledged, which nobody knows if this one does not.
-        match torn {
-            Some(TornLine { unacknowledged: false, .. }) if !begun => index.begin()?,
-            None | Some(TornLine { unacknowledged: true, .. }) if begun => index.commit(&replayed.tip)?,
-            _ => {}
+        // An index as far as the whole lines would tell that what follows was never acknowledged, which this one did not.
+        if torn.is_none() {
+            journal.complete(&replayed.tip)?;
+            if begun {
+                index.commit(&replayed.tip)?;
+            }
         }
         let state = if entries == 0 { IndexState::Current } else { IndexState::Behind { entries } };
         Ok((replayed, torn, state))
     }
 
     /// Makes the index anew. What the old one has seen, if that is known, still holds.
-    fn with_new_index(
-        journal: Journal,
-        path: &Path,
-        state: IndexState,
-        seen: Option<Seen>,
-    ) -> Result<Self, LedgerError> {
+    fn with_new_index(journal: Journal, state: IndexState, seen: Option<Seen>) -> Result<Self, LedgerError> {
         let witness = seen.map(Witness::new);
-        let mut index = Index::create(path)?;
+        let mut index = Index::create(&Index::path_of(journal.path()))?;
         let pass = |tip: &Tip| witness.as_ref().map_or(Ok(()), |witness| witness.pass(&journal, tip));
         pass(&journal.first())?;
         let mut replayed = replay(&journal, |step| {
             pass(&step.tip)?;
             index.add(step.tip.counter, step.height, step.kind, step.start, step.points)
         })?;
-        let torn = judge(&journal, witness.as_ref(), &replayed.tip, replayed.rest.take(), Ok(()), false)?;
+        let torn = judge(&journal, witness.as_ref(), &replayed.tip, replayed.rest.take(), Ok(()))?;
         if torn.is_none() {
+            journal.complete(&replayed.tip)?;
             index.commit(&replayed.tip)?;
             index.publish()?;
         }
@@ -304,16 +383,17 @@ impl Ledger {
 
     /// Makes an entry: when this returns, it is on the disk, and no kill takes it back.
     ///
-    /// A line that a killed process has left half written is cut off first. An index that cannot be written fails nothing: the
-    /// entry stands, [`Ledger::index_state`] says it, and until the index has caught up nothing is taken for a line that was never
-    /// acknowledged.
+    /// A line that a killed process has left half written, and of which the index tells that nobody was told, is cut off first and
+    /// saved as in [`Ledger::repair`]. An index that cannot be written fails nothing: the entry stands, [`Ledger::index_state`] says
+    /// it, and a mark beside the index keeps it from telling that what follows was never acknowledged.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Refused`] if the book refuses it, [`LedgerError::TooLong`]: nothing was written. [`LedgerError::Torn`] if
     /// the last line has no end and the index does not tell that it was never acknowledged. [`LedgerError::Moved`] if the file is
-    /// no longer the one that was opened (Unix). [`LedgerError::Io`] if it cannot be written. After the last two nothing more is
-    /// written, before the book is opened again.
+    /// no longer the one that was opened (Unix), with whether the entry was written to that one. [`LedgerError::Unmarked`] if the
+    /// entry is made, and the mark is not. [`LedgerError::Io`] if it cannot be written. After the last three nothing more is written,
+    /// before the book is opened again.
     pub fn append(&mut self, entry: Entry) -> Result<Record, LedgerError> {
         let mut made = self.append_all([entry]).map_err(|stopped| stopped.error)?;
         made.pop().ok_or_else(|| LedgerError::Failed { file: self.journal.path().to_owned() })
@@ -344,7 +424,10 @@ impl Ledger {
             Some(TornLine { line, bytes, unacknowledged: false }) => {
                 return Err(LedgerError::Torn { file: self.journal.path().to_owned(), line, bytes });
             }
-            Some(_) => drop(self.cut()?),
+            Some(_) => {
+                self.journal.cut(&self.tip)?;
+                self.torn = None;
+            }
             None => {}
         }
         let (mut tip, mut lines, mut made, mut refused) = (self.tip, Vec::new(), Vec::new(), Ok(()));
@@ -360,23 +443,25 @@ impl Ledger {
         if !made.is_empty() {
             // Until they are written and noted, the book is ahead of the file.
             self.failed = true;
-            self.write(tip, &lines, &made)?;
-            self.failed = false;
+            self.write(tip, &lines)?;
+            let noted = self.note(&made);
             acknowledged.extend(made.into_iter().map(|taken| taken.record));
+            noted?;
+            self.failed = false;
         }
         refused
     }
 
     /// Writes the lines of entries that the book has taken, of which the last ends at `tip`.
-    fn write(&mut self, tip: Tip, lines: &[u8], made: &[Taken]) -> Result<(), LedgerError> {
+    fn write(&mut self, tip: Tip, lines: &[u8]) -> Result<(), LedgerError> {
         self.journal.in_place()?;
-        if made.len() > 1 && self.indexed {
-            // If this fails, more than the first of these lines will not be taken for one that was never acknowledged.
-            let _ = self.index.announce(&tip);
-        }
         self.journal.append(&self.tip, lines)?;
+        // Who opens the book next must find them.
+        if self.journal.in_place().is_err() {
+            return Err(LedgerError::Moved { file: self.journal.path().to_owned(), written: true });
+        }
         self.tip = tip;
-        self.note(made)
+        Ok(())
     }
 
     /// Takes an entry into the book, and its line to those that are to be written.
@@ -414,31 +499,21 @@ impl Ledger {
             for Taken { record: Record { counter, height, kind, .. }, start, points } in made {
                 self.index.add(*counter, *height, kind, *start, points)?;
             }
-            self.index.withdraw()?;
             self.index.commit(&self.tip)
         };
         if let Err(error) = add() {
             self.indexed = false;
             self.index_state = IndexState::Damaged { reason: error.to_string() };
             // An index that is neither told nor marked would take what follows it for never acknowledged.
-            return self.index.mark_behind();
+            return self.index.mark_behind().map_err(|error| LedgerError::Unmarked {
+                file: self.journal.path().to_owned(),
+                first: self.tip.counter + 1 - made.len() as u64,
+                last: self.tip.counter,
+                error: Box::new(error),
+            });
         }
         self.index_state = IndexState::Current;
         Ok(())
-    }
-
-    /// Cuts off what follows the whole lines.
-    fn cut(&mut self) -> Result<Option<TornLine>, LedgerError> {
-        if self.torn.is_some() {
-            self.journal.cut(&self.tip)?;
-            if !self.indexed {
-                self.index.commit(&self.tip)?;
-                self.index.publish()?;
-                self.index.unmark();
-                self.indexed = true;
-            }
-        }
-        Ok(self.torn.take())
     }
 
     /// The book that the journal makes.

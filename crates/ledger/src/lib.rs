@@ -21,14 +21,19 @@
 //! truth, but a witness: a journal that has less than the index saw, or something else, is refused; so is an index of which a
 //! row is not what the journal makes, or cannot be read.
 //!
-//! What a writer leaves that is stopped in the middle nobody was told of. The index vouches for that: an entry is acknowledged
-//! only once the index was told of it, or, where it cannot be written, once it is marked as behind (a file `….index.behind`, until
-//! it has caught up).
+//! What a writer leaves that is stopped in the middle nobody was told of. The index vouches for that if it ends exactly where the
+//! whole lines end: an entry is acknowledged only once the index was told of it, or, where it cannot be written, once it is marked
+//! as behind (a file `….index.behind`, until it has caught up). A journal that has several names has several indexes, and none of
+//! them vouches.
 //!
 //! | after the whole lines | the index vouches that it was never acknowledged | it does not, or there is none |
 //! |---|---|---|
-//! | a line without an end ([`TornLine`]) | the next entry takes its place | appending is refused; [`Ledger::repair`] cuts it, for a caller who knows |
-//! | a line that is damaged, as a power cut may leave it | opening is refused; [`Ledger::repair`] cuts it and what follows | refused; nothing cuts it |
+//! | a line that only lacks its newline: its hash is right | opening gives it one | the same |
+//! | a line without an end ([`TornLine`]) | the next entry takes its place | appending is refused |
+//! | a line that is damaged, or less than the index has seen | opening is refused | opening is refused |
+//!
+//! [`Ledger::repair`] cuts off all of it, for a caller who has seen in a [`Survey`] what goes. Whatever is cut off, by it or by the
+//! next entry, is saved beside the journal before (`….cut-LINE-NUMBER`).
 //!
 //! What none of this shows is a change by somebody who can write both files and computes the hashes anew. Keep a copy of
 //! the last hash elsewhere, and give it to [`audit()`].
@@ -67,6 +72,6 @@ pub use audit::{AuditReport, audit};
 pub use error::{Damage, LedgerError, Stopped};
 pub use index::IndexState;
 pub use journal::TornLine;
-pub use ledger::{Ledger, Record};
+pub use ledger::{Ledger, Record, Survey};
 pub use line::{BookId, Head, HeadTextError};
 pub use series::Point;

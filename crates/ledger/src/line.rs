@@ -190,20 +190,6 @@ fn finish(before: Head, body: &impl Serialize) -> (Vec<u8>, Head) {
     (text, head)
 }
 
-/// How the line of an entry begins, before its number.
-const COUNTER: &str = "{\"counter\":";
-
-/// The greatest number that a line of an entry among these bytes bears, whether it is whole or not; 0 if there is none.
-pub(crate) fn greatest_counter(bytes: &[u8]) -> u64 {
-    let numbers =
-        bytes.windows(COUNTER.len()).enumerate().filter(|(_, window)| *window == COUNTER.as_bytes());
-    let number = |at: usize| {
-        let digits = bytes[at + COUNTER.len()..].iter().take_while(|byte| byte.is_ascii_digit());
-        digits.fold(0_u64, |number, digit| number.saturating_mul(10).saturating_add((digit - b'0').into()))
-    };
-    numbers.map(|(at, _)| number(at)).max().unwrap_or(0)
-}
-
 const HASH: &str = ",\"hash\":\"";
 /// The bytes from [`HASH`] to the end of a line, its newline not among them.
 const TAIL: usize = HASH.len() + 64 + 2;

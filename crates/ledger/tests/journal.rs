@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bitcoin::Network;
 use bitcoin::hashes::{Hash, sha256};
 use bitcoin::secp256k1::{Keypair, Secp256k1};
-use tapstake_ledger::{Damage, IndexState, Ledger, LedgerError, audit};
+use tapstake_ledger::{Damage, IndexState, Ledger, LedgerError, Survey, audit};
 use tapstake_params::{Height, SlashingRate, Timelock};
 use tapstake_restake::{
     BookError, Denomination, Entry, Event, PartsPerMillion, PoolId, ServiceId, ServiceTerms,
@@ -63,6 +63,30 @@ impl Book {
 
     fn open(&self) -> Result<Ledger, LedgerError> {
         Ledger::open(&self.file())
+    }
+
+    fn survey(&self) -> Survey {
+        Ledger::survey(&self.file()).unwrap()
+    }
+
+    /// Repairs it, and returns what was cut off, from where it is saved.
+    fn repair(&self) -> (Ledger, Vec<u8>) {
+        let survey = self.survey();
+        let (ledger, saved) = Ledger::repair(&self.file(), &survey).unwrap();
+        let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let cut = saved.map_or(Vec::new(), |saved| {
+            assert!(name(saved.clone()).starts_with(&format!("book.jsonl.cut-{}-", survey.line)));
+            fs::read(saved).unwrap()
+        });
+        assert_eq!((cut.len() as u64, ledger.book().entries()), (survey.bytes, survey.entries));
+        assert_eq!(ledger.head(), survey.head);
+        drop(ledger);
+        assert!(!self.survey().is_broken());
+        (self.open().unwrap(), cut)
+    }
+
+    fn index_sql(&self, change: &str) {
+        rusqlite::Connection::open(self.index()).unwrap().execute_batch(change).unwrap();
     }
 
     fn lines(&self) -> Vec<String> {
@@ -122,8 +146,6 @@ fn a_flipped_bit_anywhere_is_refused_with_the_number_of_its_line() {
         fs::write(book.file(), &bytes).unwrap();
         let error = book.open().unwrap_err();
         match (line_of(at), error) {
-            // What does not say that it is a book is none; every other word of the line is under its hash.
-            (1, LedgerError::NoBook { .. } | LedgerError::NewerVersion { .. }) => {}
             (expected, LedgerError::Damaged { line, damage: Damage::Hash, .. }) => {
                 assert_eq!(line, expected, "byte {at}");
             }
@@ -210,7 +232,7 @@ fn a_line_cut_off_after_it_was_acknowledged_is_refused_wherever_it_was_cut() {
     let book = Book::new();
     let whole = fs::read(book.file()).unwrap();
     let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
-    for length in (last..whole.len()).step_by(3) {
+    for length in (last..whole.len() - 1).step_by(3) {
         fs::write(book.file(), &whole[..length]).unwrap();
         assert_eq!(refused_line(&book), ENTRIES + 1);
     }
@@ -227,7 +249,7 @@ fn a_line_that_a_killed_writer_has_begun_is_told_apart_and_cut_by_the_next_entry
         ledger.append(next.clone()).unwrap();
         fs::read(book.file()).unwrap()[whole.len()..].to_vec()
     };
-    for length in (1..line.len()).step_by(7) {
+    for length in (1..line.len() - 1).step_by(7) {
         let index = "the index has seen no such entry";
         fs::write(book.index(), &seen).unwrap();
         fs::write(book.file(), [&whole[..], &line[..length]].concat()).unwrap();
@@ -241,6 +263,9 @@ fn a_line_that_a_killed_writer_has_begun_is_told_apart_and_cut_by_the_next_entry
         assert_eq!(ledger.append(next.clone()).unwrap().counter, ENTRIES + 1);
         drop(ledger);
         assert_eq!(fs::read(book.file()).unwrap(), [&whole[..], &line[..]].concat());
+        let saved = book.folder.path().join("book.jsonl.cut-22-1");
+        assert_eq!(fs::read(&saved).unwrap(), &line[..length]);
+        fs::remove_file(saved).unwrap();
     }
 }
 
@@ -257,11 +282,13 @@ fn without_an_index_a_line_without_end_is_cut_only_when_asked_for() {
         assert!(matches!(refused, LedgerError::Torn { line: 21, .. }), "{refused}");
         assert_eq!(ledger.last(1, None, Height::GENESIS).unwrap()[0].counter, ENTRIES - 1);
     }
-    let (mut ledger, cut) = Ledger::repair(&book.file()).unwrap();
-    assert_eq!(cut.map(|cut| (cut.line, cut.unacknowledged)), Some((21, false)));
+    let survey = book.survey();
+    assert_eq!((survey.line, survey.lost, survey.unacknowledged), (21, 0, false));
+    let (mut ledger, cut) = book.repair();
+    assert_eq!(cut, &whole[whole.len() - 9 - cut.len()..whole.len() - 9]);
     assert_eq!(ledger.append(next).unwrap().counter, ENTRIES);
     drop(ledger);
-    assert_eq!(Ledger::repair(&book.file()).unwrap().1, None);
+    assert_eq!(book.repair().1, b"");
     assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Current);
 }
 
@@ -274,43 +301,54 @@ fn next_line() -> (Entry, Vec<u8>) {
     (next, line.into_bytes())
 }
 
-/// Opening, an audit and a repair refuse the line as damaged, and leave the journal as it is.
-fn assert_damaged(book: &Book, expected: u64, what: &str) {
+/// Opening and an audit refuse the line as damaged, and leave the journal as it is. Nothing tells that it was not acknowledged; a
+/// survey tells how many are lost that were.
+fn assert_damaged(book: &Book, expected: u64, lost: u64, what: &str) {
     let before = fs::read(book.file()).unwrap();
-    let repaired = Ledger::repair(&book.file()).map(drop);
-    for refused in [book.open().map(drop), audit(&book.file(), None).map(drop), repaired] {
+    for refused in [book.open().map(drop), audit(&book.file(), None).map(drop)] {
         let error = refused.unwrap_err();
-        let LedgerError::Damaged { line, mendable: false, .. } = error else { panic!("{what}: {error}") };
+        let LedgerError::Damaged { line, unacknowledged: false, .. } = error else {
+            panic!("{what}: {error}")
+        };
         assert_eq!(line, expected, "{what}");
     }
+    let survey = book.survey();
+    assert_eq!((survey.line, survey.lost, survey.unacknowledged), (expected, lost, false), "{what}");
     assert_eq!(fs::read(book.file()).unwrap(), before, "{what}");
+}
+
+/// What a power cut can leave of a line, and worse.
+fn tails(line: &[u8]) -> Vec<Vec<u8>> {
+    let mut flipped = line.to_vec();
+    flipped[30] ^= 4;
+    vec![
+        flipped,
+        [&vec![0; line.len() - 1][..], b"\n"].concat(),
+        [&line[..100], &vec![0; line.len() - 101][..], b"\n"].concat(),
+        [&[0xff; 50][..], b"\n\n", &[b'{'; 90], b"\n", &[0; 40]].concat(),
+        b"{\"counter\":99,\"height\":1}\n".to_vec(),
+        vec![b'x'; 3 << 20],
+        b"\n".to_vec(),
+    ]
 }
 
 #[test]
 fn a_damaged_end_that_nobody_was_told_of_is_cut_by_a_repair_and_by_nothing_else() {
     let (next, line) = next_line();
-    let mut flipped = line.clone();
-    flipped[30] ^= 4;
-    let zeros = [&vec![0; line.len() - 1][..], b"\n"].concat();
-    let half = [&line[..100], &vec![0; line.len() - 101][..], b"\n"].concat();
-    let garbage = [&[0xff; 50][..], b"\n\n", &[b'{'; 90], b"\n", &[0; 40]].concat();
-    let long = vec![b'x'; 1 << 20];
-    for tail in [flipped, line, zeros, half, garbage, long, b"\n".to_vec()] {
+    for tail in tails(&line) {
         let book = Book::new();
         let whole = fs::read(book.file()).unwrap();
         let before = [&whole[..], &tail].concat();
         fs::write(book.file(), &before).unwrap();
         for error in [book.open().unwrap_err(), audit(&book.file(), None).unwrap_err()] {
-            assert!(matches!(error, LedgerError::Damaged { line: 22, mendable: true, .. }), "{error}");
-            assert!(
-                error.to_string().contains("line 22: ") && error.to_string().contains("repair"),
-                "{error}"
-            );
+            assert!(matches!(error, LedgerError::Damaged { line: 22, unacknowledged: true, .. }), "{error}");
+            assert!(error.to_string().contains("line 22: "), "{error}");
         }
+        let survey = book.survey();
+        assert_eq!((survey.line, survey.lost, survey.unacknowledged), (22, 0, true));
         assert_eq!(fs::read(book.file()).unwrap(), before, "refused, and left as it is");
-        let (mut ledger, cut) = Ledger::repair(&book.file()).unwrap();
-        let cut = cut.unwrap();
-        assert_eq!((cut.line, cut.bytes, cut.unacknowledged), (22, tail.len() as u64, true));
+        let (mut ledger, cut) = book.repair();
+        assert_eq!(cut, tail);
         assert_eq!(fs::read(book.file()).unwrap(), whole);
         assert_eq!(ledger.append(next.clone()).unwrap().counter, ENTRIES + 1);
         drop(ledger);
@@ -319,96 +357,202 @@ fn a_damaged_end_that_nobody_was_told_of_is_cut_by_a_repair_and_by_nothing_else(
 }
 
 #[test]
-fn a_damaged_line_that_the_index_knows_is_never_cut() {
-    let book = Book::new();
-    let whole = fs::read(book.file()).unwrap();
-    for from_end in [2, 70, 100] {
-        let mut bytes = whole.clone();
-        bytes[whole.len() - from_end] ^= 1;
-        fs::write(book.file(), bytes).unwrap();
-        assert_damaged(&book, ENTRIES + 1, "acknowledged");
-    }
-    fs::write(book.file(), [&whole[..], &vec![b'x'; (1 << 20) + 1]].concat()).unwrap();
-    assert_damaged(&book, ENTRIES + 2, "more than a line can have left");
-}
-
-#[test]
-fn without_an_index_that_is_as_far_as_the_whole_lines_a_damaged_end_is_never_cut() {
-    let garbage = b"garbage\n";
-    let sql = |book: &Book, change: &str| {
-        rusqlite::Connection::open(book.index()).unwrap().execute_batch(change).unwrap();
-    };
+fn no_damaged_end_leaves_a_book_without_a_way_on_whatever_its_index_is() {
+    let (next, line) = next_line();
     for what in [
         "missing",
         "damaged",
+        "marked",
         "PRAGMA user_version = 0",
         "DROP TABLE point",
         "UPDATE entry SET kind = 'claim' WHERE counter = 7",
     ] {
-        let book = Book::new();
-        let whole = fs::read(book.file()).unwrap();
-        fs::write(book.file(), [&whole[..], garbage].concat()).unwrap();
-        match what {
-            "missing" => fs::remove_file(book.index()).unwrap(),
-            "damaged" => fs::write(book.index(), vec![0x5a; 4096]).unwrap(),
-            change => sql(&book, change),
+        for tail in tails(&line) {
+            let book = Book::new();
+            let whole = fs::read(book.file()).unwrap();
+            fs::write(book.file(), [&whole[..], &tail].concat()).unwrap();
+            match what {
+                "missing" => fs::remove_file(book.index()).unwrap(),
+                "damaged" => fs::write(book.index(), vec![0x5a; 4096]).unwrap(),
+                "marked" => fs::write(book.folder.path().join("book.jsonl.index.behind"), b"").unwrap(),
+                change => book.index_sql(change),
+            }
+            assert_damaged(&book, ENTRIES + 2, 0, what);
+            let (mut ledger, cut) = book.repair();
+            assert_eq!(cut, tail, "{what}");
+            assert_eq!(ledger.append(next.clone()).unwrap().counter, ENTRIES + 1, "{what}");
+            drop(ledger);
+            assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Current, "{what}");
         }
-        assert_damaged(&book, ENTRIES + 2, what);
-    }
-    // An older copy of the index: the lines after it were acknowledged, the first of them or a later one is damaged.
-    let book = Book::new();
-    let old = fs::read(book.index()).unwrap();
-    let mut ledger = book.open().unwrap();
-    for _ in 0..3 {
-        ledger.append(Entry { height: Height::new(300), ..entries()[5].clone() }).unwrap();
-    }
-    drop(ledger);
-    let whole = fs::read(book.file()).unwrap();
-    let lines = book.lines();
-    for line in 22..=24 {
-        let mut bytes = whole.clone();
-        bytes[lines[..line - 1].iter().map(|line| line.len() + 1).sum::<usize>() + 20] ^= 1;
-        fs::write(book.file(), bytes).unwrap();
-        fs::write(book.index(), &old).unwrap();
-        assert_damaged(&book, line as u64, "older");
-    }
-    let mut blank = whole.clone();
-    blank[whole.len() - lines[23].len() - 1..whole.len() - 1].fill(0);
-    fs::write(book.file(), blank).unwrap();
-    fs::write(book.index(), &old).unwrap();
-    assert_damaged(&book, 24, "older, and nothing legible");
-    // Its end, too, is only cut when asked for.
-    fs::write(book.file(), &whole[..whole.len() - 9]).unwrap();
-    fs::write(book.index(), &old).unwrap();
-    for _ in 0..2 {
-        let mut ledger = book.open().unwrap();
-        assert!(!ledger.torn().unwrap().unacknowledged);
-        let refused = ledger.append(entries()[5].clone()).unwrap_err();
-        assert!(matches!(refused, LedgerError::Torn { line: 24, .. }), "{refused}");
     }
 }
 
 #[test]
-fn what_was_acknowledged_while_the_index_could_not_be_written_is_never_cut() {
+fn acknowledged_entries_are_cut_only_for_who_has_seen_how_many_go() {
+    for (line, from_end) in [(21, 2), (21, 70), (21, 100), (15, 0)] {
+        let book = Book::new();
+        let whole = fs::read(book.file()).unwrap();
+        let mut bytes = whole.clone();
+        let lines = book.lines();
+        let start = lines[..line - 1].iter().map(|line| line.len() + 1).sum::<usize>();
+        let at = if from_end > 0 { whole.len() - from_end } else { start + 20 };
+        bytes[at] ^= 1;
+        fs::write(book.file(), &bytes).unwrap();
+        let lost = 22 - line as u64;
+        assert_damaged(&book, line as u64, lost, "acknowledged");
+        let mut asked = book.survey();
+        asked.lost = 0;
+        let refused = Ledger::repair(&book.file(), &asked).unwrap_err();
+        assert!(matches!(refused, LedgerError::Changed { .. }), "{refused}");
+        assert_eq!(fs::read(book.file()).unwrap(), bytes);
+        let (ledger, cut) = book.repair();
+        assert_eq!(cut, &bytes[start..]);
+        drop(ledger);
+        assert_eq!(audit(&book.file(), None).unwrap().entries, ENTRIES - lost);
+    }
+    // A line without end that the index knows.
     let book = Book::new();
-    let sql = |change: &str| {
-        rusqlite::Connection::open(book.index()).unwrap().execute_batch(change).unwrap();
-    };
+    let whole = fs::read(book.file()).unwrap();
+    fs::write(book.file(), &whole[..whole.len() - 9]).unwrap();
+    assert!(matches!(book.open(), Err(LedgerError::Shortened { line: 21, known: ENTRIES, .. })));
+    assert_eq!((book.survey().lost, book.survey().entries), (1, ENTRIES - 1));
+    book.repair();
+}
+
+#[test]
+fn a_restored_older_copy_goes_on_for_who_has_seen_what_is_lost() {
+    let book = Book::new();
+    let lines = book.lines();
+    book.write(&lines[..15]);
+    assert!(matches!(book.open(), Err(LedgerError::Shortened { line: 16, known: ENTRIES, .. })));
+    let survey = book.survey();
+    assert_eq!((survey.entries, survey.line, survey.bytes, survey.lost), (14, 16, 0, 6));
+    let (mut ledger, cut) = book.repair();
+    assert_eq!(cut, b"");
+    ledger.append(entries()[14].clone()).unwrap();
+    drop(ledger);
+    assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Current);
+    assert_eq!(book.lines()[..], lines[..16], "the same entry again");
+    assert_eq!(fs::read_dir(book.folder.path()).unwrap().count(), 2, "nothing was cut off");
+}
+
+#[test]
+fn what_an_older_index_takes_for_unacknowledged_is_saved() {
+    let (next, _) = next_line();
+    let book = Book::new();
+    let old = fs::read(book.index()).unwrap();
+    let mut ledger = book.open().unwrap();
+    for _ in 0..3 {
+        ledger.append(next.clone()).unwrap();
+    }
+    drop(ledger);
+    let whole = fs::read(book.file()).unwrap();
+    let starts: Vec<usize> = book
+        .lines()
+        .iter()
+        .scan(0, |at, line| {
+            let start = *at;
+            *at += line.len() + 1;
+            Some(start)
+        })
+        .collect();
+    // Older by more than what is cut: it does not end where the whole lines end, and tells nothing.
+    for line in [23, 24] {
+        let mut bytes = whole.clone();
+        bytes[starts[line - 1] + 20] ^= 1;
+        fs::write(book.file(), bytes).unwrap();
+        fs::write(book.index(), &old).unwrap();
+        assert_damaged(&book, line as u64, 0, "older");
+    }
+    fs::write(book.file(), &whole[..whole.len() - 9]).unwrap();
+    for _ in 0..2 {
+        fs::write(book.index(), &old).unwrap();
+        let mut ledger = book.open().unwrap();
+        assert!(!ledger.torn().unwrap().unacknowledged);
+        let refused = ledger.append(next.clone()).unwrap_err();
+        assert!(matches!(refused, LedgerError::Torn { line: 24, .. }), "{refused}");
+        drop(ledger);
+        assert!(!book.open().unwrap().torn().unwrap().unacknowledged, "opening has not let it vouch");
+    }
+    // Older by exactly what is cut, as none can be told from one of today.
+    fs::write(book.file(), &whole[..starts[21] + 50]).unwrap();
+    fs::write(book.index(), &old).unwrap();
+    book.open().unwrap().append(next).unwrap();
+    assert_eq!(
+        fs::read(book.folder.path().join("book.jsonl.cut-22-1")).unwrap(),
+        &whole[starts[21]..starts[21] + 50]
+    );
+}
+
+#[test]
+fn a_last_line_that_only_lacks_its_newline_is_whole() {
+    for (entries_of, with_index) in [(ENTRIES, true), (ENTRIES, false), (0, true), (0, false)] {
+        let book = if entries_of > 0 {
+            Book::new()
+        } else {
+            let book = Book { folder: tempfile::tempdir().unwrap() };
+            Ledger::create(&book.file(), Network::Regtest).unwrap();
+            book
+        };
+        let whole = fs::read(book.file()).unwrap();
+        if !with_index {
+            fs::remove_file(book.index()).unwrap();
+        }
+        for way in ["open", "repair"] {
+            fs::write(book.file(), &whole[..whole.len() - 1]).unwrap();
+            let report = audit(&book.file(), None).unwrap();
+            assert_eq!((report.entries, report.torn), (entries_of, None));
+            assert!(!book.survey().is_broken());
+            assert_eq!(fs::read(book.file()).unwrap(), &whole[..whole.len() - 1], "an audit writes nothing");
+            let ledger = if way == "open" { book.open().unwrap() } else { book.repair().0 };
+            assert_eq!((ledger.book().entries(), ledger.torn()), (entries_of, None));
+            drop(ledger);
+            assert_eq!(fs::read(book.file()).unwrap(), whole);
+        }
+        assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Current);
+    }
+}
+
+#[test]
+fn what_is_asked_for_after_the_journal_has_changed_is_not_cut() {
+    let book = Book::new();
+    let whole = fs::read(book.file()).unwrap();
+    fs::write(book.file(), [&whole[..], b"garbage\n"].concat()).unwrap();
+    let asked = book.survey();
+    fs::remove_file(book.index()).unwrap();
+    let refused = Ledger::repair(&book.file(), &asked).unwrap_err();
+    assert!(matches!(refused, LedgerError::Changed { .. }), "nothing vouches any more: {refused}");
+    fs::write(book.file(), [&whole[..], b"garbage\nmore"].concat()).unwrap();
+    let refused = Ledger::repair(&book.file(), &asked).unwrap_err();
+    assert!(matches!(refused, LedgerError::Changed { .. }), "{refused}");
+    assert_eq!(fs::read(book.file()).unwrap(), [&whole[..], b"garbage\nmore"].concat());
+    // Each cut has a file of its own.
+    for number in 1..4 {
+        let tail = vec![b'x'; number];
+        fs::write(book.file(), [&whole[..], &tail].concat()).unwrap();
+        assert_eq!(book.repair().1, tail);
+        assert_eq!(fs::read(book.folder.path().join(format!("book.jsonl.cut-22-{number}"))).unwrap(), tail);
+    }
+}
+
+#[test]
+fn what_was_acknowledged_while_the_index_could_not_be_written_is_never_cut_unasked() {
+    let book = Book::new();
     let mark = book.folder.path().join("book.jsonl.index.behind");
     let mut ledger = book.open().unwrap();
-    sql("CREATE TRIGGER full BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'full'); END");
+    book.index_sql("CREATE TRIGGER full BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'full'); END");
     let next = Entry { height: Height::new(300), ..entries()[5].clone() };
     assert_eq!(ledger.append(next.clone()).unwrap().counter, ENTRIES + 1);
     assert!(matches!(ledger.index_state(), IndexState::Damaged { .. }));
     assert!(mark.exists());
     drop(ledger);
-    sql("DROP TRIGGER full");
+    book.index_sql("DROP TRIGGER full");
     let (whole, index) = (fs::read(book.file()).unwrap(), fs::read(book.index()).unwrap());
 
     let mut damaged = whole.clone();
     damaged[whole.len() - 100] ^= 1;
     fs::write(book.file(), damaged).unwrap();
-    assert_damaged(&book, ENTRIES + 2, "acknowledged without the index");
+    assert_damaged(&book, ENTRIES + 2, 0, "acknowledged without the index");
     fs::write(book.file(), &whole[..whole.len() - 9]).unwrap();
     for _ in 0..2 {
         let mut ledger = book.open().unwrap();
@@ -419,19 +563,121 @@ fn what_was_acknowledged_while_the_index_could_not_be_written_is_never_cut() {
     assert_eq!(fs::read(book.index()).unwrap(), index);
     assert_eq!(book.open().unwrap().index_state(), &IndexState::Behind { entries: 1 });
     assert!(!mark.exists(), "the index has all entries again");
-    fs::write(book.file(), [&whole[..], b"garbage\n"].concat()).unwrap();
-    assert_eq!(Ledger::repair(&book.file()).unwrap().1.map(|cut| cut.line), Some(23));
 
-    // Who knows better may still have a line without an end cut.
     fs::write(book.file(), &whole[..whole.len() - 9]).unwrap();
     fs::write(book.index(), &index).unwrap();
     fs::write(&mark, b"").unwrap();
-    let (mut ledger, cut) = Ledger::repair(&book.file()).unwrap();
-    assert_eq!(cut.map(|cut| (cut.line, cut.unacknowledged)), Some((22, false)));
+    assert!(!book.survey().unacknowledged);
+    let (mut ledger, _) = book.repair();
     assert!(!mark.exists());
     assert_eq!(ledger.append(next).unwrap().counter, ENTRIES + 1);
     drop(ledger);
     assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Current);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_book_reached_by_a_link_has_one_index_and_one_with_two_names_lets_none_vouch() {
+    let (book, elsewhere) = (Book::new(), tempfile::tempdir().unwrap());
+    let next = Entry { height: Height::new(300), ..entries()[5].clone() };
+    let link = elsewhere.path().join("link");
+    std::os::unix::fs::symlink(book.file(), &link).unwrap();
+    Ledger::open(&link).unwrap().append(next.clone()).unwrap();
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "no index beside the link");
+    assert_eq!(audit(&book.file(), None).unwrap().index, IndexState::Current);
+    assert_eq!(audit(&link, None).unwrap().index, IndexState::Current);
+
+    let name = elsewhere.path().join("name");
+    fs::hard_link(book.file(), &name).unwrap();
+    Ledger::open(&name).unwrap().append(next.clone()).unwrap();
+    let whole = fs::read(book.file()).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() - 100] ^= 1;
+    fs::write(book.file(), &damaged).unwrap();
+    assert_damaged(&book, ENTRIES + 3, 0, "acknowledged by another name");
+    fs::write(book.file(), &whole[..whole.len() - 9]).unwrap();
+    let refused = book.open().unwrap().append(next).unwrap_err();
+    assert!(matches!(refused, LedgerError::Torn { line: 23, .. }), "{refused}");
+}
+
+#[test]
+fn an_index_without_its_journal_is_not_begun_over() {
+    let book = Book::new();
+    let index = fs::read(book.index()).unwrap();
+    let journal = fs::read(book.file()).unwrap();
+    fs::remove_file(book.file()).unwrap();
+    let created = Ledger::create(&book.file(), Network::Regtest).map(drop);
+    for refused in [created, book.open().map(drop), audit(&book.file(), None).map(drop)] {
+        let error = refused.unwrap_err();
+        let LedgerError::LostJournal { index, .. } = error else { panic!("{error}") };
+        assert_eq!(index.file_name(), book.index().file_name());
+    }
+    assert!(!book.file().exists());
+    assert_eq!(fs::read(book.index()).unwrap(), index);
+    fs::write(book.file(), journal).unwrap();
+    assert_eq!(book.open().unwrap().index_state(), &IndexState::Current);
+}
+
+#[test]
+fn a_first_line_that_is_no_longer_one_is_damaged_where_an_index_tells_of_the_book() {
+    let book = Book::new();
+    let whole = fs::read_to_string(book.file()).unwrap();
+    for touched in [
+        whole.replacen("tapstake-book", "tapstake-look", 1),
+        whole.replacen("\"version\":1", "\"version\":3", 1),
+        whole.replacen('{', "[", 1),
+        whole[120..].to_owned(),
+        String::new(),
+    ] {
+        fs::write(book.file(), &touched).unwrap();
+        let survey = Ledger::survey(&book.file()).map(drop);
+        for refused in [book.open().map(drop), audit(&book.file(), None).map(drop), survey] {
+            assert!(matches!(refused, Err(LedgerError::Damaged { line: 1, .. })), "{refused:?}");
+        }
+        assert_eq!(fs::read_to_string(book.file()).unwrap(), touched);
+    }
+}
+
+#[test]
+fn a_name_that_leaves_no_room_for_those_beside_it_is_refused_before_anything_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut made, mut refused) = (0, 0);
+    for length in [200, 215, 219, 220, 236, 240, 241, 243, 249, 255, 256] {
+        let file = folder.path().join("n".repeat(length));
+        match Ledger::create(&file, Network::Regtest) {
+            Ok(mut ledger) => {
+                made += 1;
+                ledger.append(entries()[0].clone()).unwrap();
+                drop(ledger);
+                fs::write(&file, [fs::read(&file).unwrap(), b"x\n".to_vec()].concat()).unwrap();
+                let survey = Ledger::survey(&file).unwrap();
+                let (ledger, saved) = Ledger::repair(&file, &survey).unwrap();
+                assert_eq!((ledger.book().entries(), saved.is_some()), (1, true));
+            }
+            Err(LedgerError::Io { .. }) => {
+                refused += 1;
+                assert!(fs::symlink_metadata(&file).is_err());
+            }
+            Err(error) => panic!("{length}: {error}"),
+        }
+    }
+    assert!(made > 1 && refused > 1, "{made}, {refused}");
+    // SQLite's own limit is that of the path.
+    let mut deep = folder.path().to_owned();
+    for _ in 0..12 {
+        deep.push("d".repeat(30));
+    }
+    for length in (1..200).step_by(9) {
+        let file = deep.join("n".repeat(length));
+        match Ledger::create(&file, Network::Regtest) {
+            Ok(mut ledger) => drop(ledger.append(entries()[0].clone()).unwrap()),
+            Err(error) => {
+                assert!(matches!(error, LedgerError::Io { .. }) && !file.exists(), "{error}");
+                refused += 1000;
+            }
+        }
+    }
+    assert!(refused > 1000);
 }
 
 #[cfg(unix)]
@@ -452,7 +698,7 @@ fn nothing_is_written_to_a_file_that_has_lost_its_name() {
         }
         let refused = ledger.append_all([next.clone(), next.clone()]).unwrap_err();
         assert!(refused.made.is_empty(), "{way}");
-        assert!(matches!(refused.error, LedgerError::Moved { .. }), "{way}: {refused}");
+        assert!(matches!(refused.error, LedgerError::Moved { written: false, .. }), "{way}: {refused}");
         let refused = ledger.append(next.clone()).unwrap_err();
         assert!(matches!(refused, LedgerError::Failed { .. }), "{way}: {refused}");
         drop(ledger);
@@ -465,7 +711,7 @@ fn nothing_is_written_to_a_file_that_has_lost_its_name() {
     let aside = book.folder.path().join("aside");
     let mut ledger = book.open().unwrap();
     fs::rename(book.file(), &aside).unwrap();
-    assert!(matches!(ledger.append(next), Err(LedgerError::Moved { .. })));
+    assert!(matches!(ledger.append(next), Err(LedgerError::Moved { written: false, .. })));
     assert_eq!(fs::read(aside).unwrap(), torn);
 }
 
@@ -480,32 +726,21 @@ fn who_waited_for_a_file_that_was_replaced_meanwhile_does_not_get_it() {
     fs::rename(other.file(), book.file()).unwrap();
     drop(ledger);
     let refused = waiting.join().unwrap().unwrap_err();
-    assert!(matches!(refused, LedgerError::Moved { .. }), "{refused}");
+    assert!(matches!(refused, LedgerError::Moved { written: false, .. }), "{refused}");
 }
 
 #[test]
-fn a_book_that_was_begun_and_not_finished_is_said_so_and_begun_again_by_one() {
+fn a_book_that_was_begun_and_not_finished_is_said_so_and_left_until_it_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("book.jsonl");
     fs::write(&file, b"").unwrap();
-    for refused in [Ledger::open(&file).map(drop), audit(&file, None).map(drop)] {
+    let created = Ledger::create(&file, Network::Regtest).map(drop);
+    for refused in [Ledger::open(&file).map(drop), audit(&file, None).map(drop), created] {
         assert!(matches!(refused, Err(LedgerError::Unfinished { .. })), "{refused:?}");
     }
-    // All of them have waited long enough, and wait for each other now.
-    let held = fs::File::open(&file).unwrap();
-    held.lock().unwrap();
-    let made: Vec<_> = std::thread::scope(|scope| {
-        let makers =
-            [(); 4].map(|()| scope.spawn(|| Ledger::create(&file, Network::Regtest).map(|made| made.head())));
-        std::thread::sleep(std::time::Duration::from_secs(7));
-        held.unlock().unwrap();
-        makers.into_iter().map(|maker| maker.join().unwrap()).collect()
-    });
-    let heads: Vec<_> = made.iter().filter_map(|made| made.as_ref().ok()).collect();
-    assert_eq!(heads, [&Ledger::open(&file).unwrap().head()]);
-    for refused in made.iter().filter_map(|made| made.as_ref().err()) {
-        assert!(matches!(refused, LedgerError::Exists { .. }), "{refused}");
-    }
+    assert_eq!(fs::read(&file).unwrap(), b"");
+    fs::remove_file(&file).unwrap();
+    Ledger::create(&file, Network::Regtest).unwrap();
 }
 
 #[test]
@@ -518,7 +753,7 @@ fn nothing_that_is_there_is_taken_for_an_unfinished_book_or_replaced() {
     let book = Book::new();
     fs::write(book.file(), b"").unwrap();
     let refused = book.open().unwrap_err();
-    assert!(matches!(refused, LedgerError::NoBook { .. }), "{refused}");
+    assert!(matches!(refused, LedgerError::Damaged { line: 1, .. }), "{refused}");
     let mut there = vec![at("text"), at("folder"), book.file()];
     #[cfg(unix)]
     {
@@ -668,7 +903,6 @@ fn an_index_of_an_older_format_without_its_tables_or_with_another_seal_is_made_a
         "DELETE FROM tip",
         "UPDATE tip SET length = length - 1",
         "UPDATE tip SET head = x'00'",
-        "INSERT INTO tip SELECT 2, counter + 5, head, length, seal FROM tip",
         "DROP TABLE point",
         "ALTER TABLE point RENAME COLUMN nav TO other",
     ] {
@@ -823,12 +1057,14 @@ fn no_book_another_file_and_a_newer_book_are_told_apart() {
     let file = folder.path().join("x");
     assert!(matches!(Ledger::open(&file), Err(LedgerError::Missing { .. })));
     let header = r#"{"format":"tapstake-book","version":2,"network":"regtest","hash":"00"}"#;
-    for (content, newer) in [("{}\n", false), ("\0\0\0\n", false), (header, false)] {
+    for (content, newer) in [("{}\n", false), ("\0\0\0\n", false)] {
         fs::write(&file, content).unwrap();
         assert!(matches!(Ledger::open(&file), Err(LedgerError::NoBook { .. })), "{content} {newer}");
     }
-    fs::write(&file, format!("{header}\n")).unwrap();
-    assert!(matches!(Ledger::open(&file), Err(LedgerError::NewerVersion { found: 2, supported: 1, .. })));
+    for end in ["", "\n"] {
+        fs::write(&file, format!("{header}{end}")).unwrap();
+        assert!(matches!(Ledger::open(&file), Err(LedgerError::NewerVersion { found: 2, supported: 1, .. })));
+    }
     assert!(matches!(Ledger::create(&file, Network::Regtest), Err(LedgerError::Exists { .. })));
 }
 

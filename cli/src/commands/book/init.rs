@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use tapstake_ledger::{Head, Ledger, LedgerError, TornLine};
+use tapstake_ledger::{Head, Ledger, LedgerError, Survey};
 
-use super::{BookFile, of_network, refused};
-use crate::error::Result;
+use super::{BookFile, refused};
+use crate::error::{Error, Result};
 use crate::network::NetworkName;
 use crate::output::{Show, facts};
 use crate::session::Session;
@@ -19,6 +19,9 @@ pub(crate) struct Init {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Repair {
+    /// How many entries go that were acknowledged: as many as the refusal without this says
+    #[arg(long, value_name = "ENTRIES", default_value_t = 0)]
+    lose: u64,
     #[command(flatten)]
     book: BookFile,
 }
@@ -43,16 +46,37 @@ impl Show for Begun {
 #[derive(Serialize)]
 struct Repaired {
     book: PathBuf,
+    /// The entries that stay.
     entries: u64,
-    cut: Option<TornLine>,
+    head: Head,
+    /// The entries that are gone and were acknowledged.
+    lost: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<Cut>,
+}
+
+/// What was cut off, and where it is saved.
+#[derive(Serialize)]
+struct Cut {
+    line: u64,
+    bytes: u64,
+    saved: PathBuf,
 }
 
 impl Show for Repaired {
     fn text(&self) -> String {
-        match self.cut {
-            Some(TornLine { line, bytes, .. }) => format!("cut off {bytes} bytes, from line {line} on"),
-            None => "every line is whole: nothing to cut".to_owned(),
+        let mut rows = vec![("entries", self.entries.to_string()), ("hash", self.head.to_string())];
+        match &self.cut {
+            Some(Cut { line, bytes, saved }) => {
+                rows.push(("cut off", format!("{bytes} bytes, from line {line} on")));
+                rows.push(("saved in", saved.display().to_string()));
+            }
+            None => rows.push(("cut off", "nothing: every line is whole".to_owned())),
         }
+        if self.lost > 0 {
+            rows.push(("lost", format!("{} acknowledged entries", self.lost)));
+        }
+        facts(rows)
     }
 }
 
@@ -65,20 +89,54 @@ pub(crate) fn run(args: &Init, session: &Session<'_>) -> Result<()> {
 
 pub(crate) fn repair(args: &Repair, session: &Session<'_>) -> Result<()> {
     let path = args.book.path(session)?;
-    let cut_from = match Ledger::open(&path) {
-        Ok(ledger) => {
-            of_network(&ledger, session)?;
-            ledger.torn().map(|torn| torn.line)
-        }
-        Err(LedgerError::Damaged { line, mendable: true, .. }) => Some(line),
-        Err(error) => return Err(refused(error)),
-    };
-    if let Some(line) = cut_from {
-        let question =
-            format!("nobody was told that the entry of line {line} is made? Cut off all from there?");
-        session.out.confirm(&question)?;
+    let survey = Ledger::survey(&path).map_err(refused)?;
+    let (found, expected) = (survey.network, session.network());
+    if found != expected {
+        return Err(refused(LedgerError::Network { file: path, found, expected }));
     }
-    let (ledger, cut) = Ledger::repair(&path).map_err(refused)?;
-    session.out.show(&Repaired { book: ledger.file().to_owned(), entries: ledger.book().entries(), cut });
+    if args.lose != survey.lost {
+        return Err(loses(&survey));
+    }
+    if survey.is_broken() {
+        session.out.confirm(&question(&survey))?;
+    }
+    // What was asked about, and nothing else.
+    let (ledger, saved) = Ledger::repair(&path, &survey).map_err(refused)?;
+    let Survey { line, bytes, lost, .. } = survey;
+    session.out.show(&Repaired {
+        book: ledger.file().to_owned(),
+        entries: ledger.book().entries(),
+        head: ledger.head(),
+        lost,
+        cut: saved.map(|saved| Cut { line, bytes, saved }),
+    });
     Ok(())
+}
+
+/// A refusal to lose another number of entries than was said.
+fn loses(survey: &Survey) -> Error {
+    let Survey { entries, line, lost, .. } = survey;
+    if *lost == 0 {
+        return Error::usage("no entry that the index has seen is lost").next("leave out --lose");
+    }
+    let message = format!(
+        "the journal is whole up to entry {entries}, and its index has seen {lost} more, from line {line} on: they were \
+         acknowledged, and would be lost"
+    );
+    Error::rule("confirmation", message).next(format!(
+        "restore the journal from a copy that has them; if there is none, tapstake book repair --lose {lost}"
+    ))
+}
+
+fn question(survey: &Survey) -> String {
+    let Survey { entries, line, bytes, lost, .. } = survey;
+    let told = match (lost, survey.unacknowledged) {
+        (0, true) => "the index tells that nobody was told of what follows".to_owned(),
+        (0, false) => "no index tells whether anybody was told of what follows".to_owned(),
+        _ => format!("{lost} acknowledged entries after it are lost"),
+    };
+    format!(
+        "The journal is whole up to entry {entries}; {told}. Cut off {bytes} bytes from line {line} on, which are saved beside \
+         it?"
+    )
 }

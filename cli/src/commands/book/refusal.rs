@@ -16,27 +16,64 @@ pub(super) fn refused(error: LedgerError) -> Error {
 }
 
 fn by_ledger(error: LedgerError) -> Error {
-    let restore = "restore the journal from a copy; nothing in it was changed here";
+    let restore = "restore the journal from a copy; without one, tapstake book repair keeps the lines before, and says what is \
+                   lost";
     let (rule, next, verification) = match &error {
         LedgerError::Exists { .. } => ("file", Some("give --book another name, or move it away"), false),
         LedgerError::Missing { .. } => ("file", Some("tapstake book init begins one"), false),
-        LedgerError::Unfinished { .. } => ("file", Some("tapstake book init begins it again"), false),
-        LedgerError::Moved { .. } => ("file", Some("look where the book's file went, and try again"), false),
-        LedgerError::NoBook { .. } => ("file", None, false),
+        LedgerError::Unfinished { .. } => {
+            ("file", Some("remove the empty file; tapstake book init then begins the book again"), false)
+        }
+        LedgerError::LostJournal { .. } => (
+            "file",
+            Some("restore the journal from a copy, or move the index away, or give --book another name"),
+            false,
+        ),
+        LedgerError::Moved { written: false, .. } => {
+            ("file", Some("look where the book's file went, and try again"), false)
+        }
+        LedgerError::Moved { written: true, .. } => (
+            "file",
+            Some("look where the book's file went: do not enter it again if that one is the book"),
+            false,
+        ),
+        LedgerError::Changed { .. } => ("file", Some("look at it again with tapstake book audit"), false),
+        LedgerError::Unmarked { .. } => (
+            "index-access",
+            Some("do not enter them again; see to the disk and to the permissions of the book's folder"),
+            false,
+        ),
+        LedgerError::NoBook { .. } => {
+            ("file", Some("give --book the file of a book, or restore this one from a copy"), false)
+        }
         LedgerError::Busy { .. } => ("busy", Some("wait for the other process"), false),
         LedgerError::NewerVersion { .. } => ("file-version", Some("get a newer tapstake"), false),
         LedgerError::Network { .. } => ("network", Some("give the --network of the book"), false),
-        LedgerError::Damaged { damage, mendable, .. } => {
+        LedgerError::Damaged { line, damage, unacknowledged, .. } => {
             let rule = if *damage == Damage::Hash { "journal-hash" } else { "journal-line" };
-            let cut = "tapstake book repair cuts it off: the index tells that nobody was told of its entry";
-            (rule, Some(if *mendable { cut } else { restore }), true)
+            let next = match (line, unacknowledged) {
+                (1, _) => "put line 1 of any copy of this book in its place: it never changes",
+                (_, true) => {
+                    "tapstake book repair cuts it off: the index tells that nobody was told of its entry"
+                }
+                _ => restore,
+            };
+            (rule, Some(next), true)
         }
         LedgerError::Shortened { .. } => ("journal-shortened", Some(restore), true),
-        LedgerError::Rewritten { .. } => ("journal-rewritten", Some(restore), true),
-        LedgerError::OtherHead { .. } => ("journal-head", Some(restore), true),
+        LedgerError::Rewritten { .. } => (
+            "journal-rewritten",
+            Some(
+                "restore the journal from a copy; if this is the right one, move the index away: it is made anew",
+            ),
+            true,
+        ),
+        LedgerError::OtherHead { .. } => {
+            ("journal-head", Some("restore the journal from a copy; nothing in it was changed here"), true)
+        }
         LedgerError::Torn { .. } => (
             "journal-torn",
-            Some("tapstake book repair cuts it off, if nobody was told that its entry is made"),
+            Some("tapstake book repair cuts it off and saves it, if nobody was told that its entry is made"),
             false,
         ),
         LedgerError::Imbalance(_) => ("balance", None, true),

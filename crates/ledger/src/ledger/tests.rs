@@ -49,16 +49,17 @@ fn of_a_batch_that_was_stopped_what_is_whole_stays_and_a_repair_cuts_the_rest() 
         lines[damaged][20] ^= 1;
         let before = add(&file, &lines.concat());
         let line = whole + 4;
+        // The index is as far as the lines before the batch.
+        let vouches = whole == 0;
         for error in [Ledger::open(&file).unwrap_err(), crate::audit(&file, None).unwrap_err()] {
-            let LedgerError::Damaged { line: found, mendable: true, .. } = error else { panic!("{error}") };
-            assert_eq!(found, line);
+            let LedgerError::Damaged { line: found, unacknowledged, .. } = error else { panic!("{error}") };
+            assert_eq!((found, unacknowledged), (line, vouches));
         }
+        let survey = Ledger::survey(&file).unwrap();
+        assert_eq!((survey.line, survey.lost, survey.unacknowledged), (line, 0, vouches));
         assert_eq!(fs::read(&file).unwrap(), before, "only a repair cuts");
-        // A repair that is killed before it cuts is made again.
-        drop(Ledger::open_as(&file, true).unwrap());
-        let (mut ledger, cut) = Ledger::repair(&file).unwrap();
-        let bytes = lines[damaged..].concat().len() as u64;
-        assert_eq!(cut, Some(TornLine { line, bytes, unacknowledged: true }));
+        let (mut ledger, saved) = Ledger::repair(&file, &survey).unwrap();
+        assert_eq!(fs::read(saved.unwrap()).unwrap(), lines[damaged..].concat());
         assert_eq!(ledger.book().entries(), 2 + whole);
         ledger.append(pool(9)).unwrap();
         drop(ledger);
@@ -68,31 +69,38 @@ fn of_a_batch_that_was_stopped_what_is_whole_stays_and_a_repair_cuts_the_rest() 
 }
 
 #[test]
-fn a_batch_that_was_stopped_within_a_line_is_cut_there_by_the_next_entry() {
+fn a_batch_that_was_stopped_within_a_line_is_not_cut_unasked() {
     let (_folder, file, lines) = stopped_batch();
     let batch = lines.concat();
     add(&file, &batch[..batch.len() - 5]);
-    let mut ledger = Ledger::open(&file).unwrap();
-    let torn = ledger.torn().unwrap();
-    assert_eq!(
-        (torn.line, torn.unacknowledged, ledger.index_state().clone()),
-        (7, true, IndexState::Behind { entries: 3 })
-    );
+    for _ in 0..2 {
+        let mut ledger = Ledger::open(&file).unwrap();
+        let torn = ledger.torn().unwrap();
+        assert_eq!(
+            (torn.line, torn.unacknowledged, ledger.index_state().clone()),
+            (7, false, IndexState::Behind { entries: 3 })
+        );
+        assert!(matches!(ledger.append(pool(9)), Err(LedgerError::Torn { line: 7, .. })));
+    }
+    let survey = Ledger::survey(&file).unwrap();
+    let (mut ledger, _) = Ledger::repair(&file, &survey).unwrap();
     assert_eq!(ledger.append(pool(9)).unwrap().counter, 6);
 }
 
 #[test]
-fn what_cannot_be_the_batch_that_was_announced_is_not_cut() {
-    let later = line::entry(Head::NONE, 7, &pool(2)).0;
-    let long = vec![b'x'; 1 << 20];
-    for more in [later, long] {
-        let (_folder, file, mut lines) = stopped_batch();
-        lines[1][20] ^= 1;
-        let before = add(&file, &[&lines[0], &lines[1], &more].map(|line| &line[..]).concat());
-        for refused in [Ledger::open(&file), Ledger::repair(&file).map(|(ledger, _)| ledger)] {
-            let error = refused.unwrap_err();
-            assert!(matches!(error, LedgerError::Damaged { line: 5, mendable: false, .. }), "{error}");
-        }
-        assert_eq!(fs::read(&file).unwrap(), before);
-    }
+fn an_entry_of_which_neither_index_nor_mark_could_be_written_is_said_to_be_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("book.jsonl");
+    let mut ledger = Ledger::create(&file, Network::Regtest).unwrap();
+    ledger.append(pool(0)).unwrap();
+    ledger.index.break_file();
+    let stopped = ledger.append_all([pool(1), pool(2)]).unwrap_err();
+    assert_eq!(stopped.made.iter().map(|made| made.counter).collect::<Vec<_>>(), [2, 3]);
+    assert!(matches!(stopped.error, LedgerError::Unmarked { first: 2, last: 3, .. }), "{stopped}");
+    assert!(stopped.to_string().contains("entries 2 to 3 are in the journal, do not enter them again"));
+    assert!(matches!(ledger.append(pool(3)), Err(LedgerError::Failed { .. })));
+    drop(ledger);
+    let mut ledger = Ledger::open(&file).unwrap();
+    assert_eq!(ledger.index_state(), &IndexState::Behind { entries: 2 });
+    assert_eq!(ledger.append(pool(3)).unwrap().counter, 4);
 }
