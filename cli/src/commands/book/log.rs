@@ -1,13 +1,13 @@
 //! Entries as they were made.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use bitcoin::{OutPoint, XOnlyPublicKey};
 use serde::Serialize;
 use serde_json::Value;
 use tapstake_ledger::{Ledger, Record};
 use tapstake_params::Height;
-use tapstake_restake::{Book, End, Event, ExitId, HolderId, PoolId, ServiceId};
+use tapstake_restake::{Book, Entry, Event, HolderId, PoolId, ServiceId};
 
 use super::refusal::by_book;
 use super::{BookFile, name, refused};
@@ -30,7 +30,7 @@ pub(crate) struct Log {
     /// Only those at or below a height
     #[arg(long, value_name = "HEIGHT")]
     to: Option<u32>,
-    /// Only those about this stake, and slashings of its providers
+    /// Only those about this stake, and the slashing that took it
     #[arg(long, value_name = "OUTPOINT")]
     stake: Option<OutPoint>,
     /// Only those about this pool, what became of its stakes, and whatever has changed what it is worth
@@ -72,26 +72,20 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// What entries are to be about. They pass in their order: for some, only those before tell whom they concern.
+/// What entries are to be about, which pass in their order.
 struct About<'a> {
+    args: &'a Log,
     book: &'a Book,
-    stake: Option<OutPoint>,
-    pool: Option<PoolId>,
     provider: Option<XOnlyPublicKey>,
-    service: Option<ServiceId>,
-    holder: Option<HolderId>,
-    /// Whose slashing takes the stake, as it is now.
-    slashable_by: Vec<XOnlyPublicKey>,
     /// The entries that have changed what the pool is worth.
     worth: BTreeSet<u64>,
-    /// How many exits each pool has had, and which of them are the holder's.
-    requests: BTreeMap<PoolId, u64>,
-    exits: BTreeSet<(PoolId, ExitId)>,
+    /// The book before each entry, where that tells whom one concerns that does not name them.
+    before: Option<Book>,
 }
 
 impl<'a> About<'a> {
     /// Refuses what the book does not know.
-    fn new(args: &Log, ledger: &'a Ledger) -> Result<Self> {
+    fn new(args: &'a Log, ledger: &'a Ledger) -> Result<Self> {
         let book = ledger.book();
         if let Some(stake) = &args.stake {
             book.stake(stake).map_err(by_book)?;
@@ -104,95 +98,58 @@ impl<'a> About<'a> {
             book.lrt_pool(pool).map(drop).or_else(|_| book.pool(pool).map(drop)).map_err(by_book)?;
             worth.extend(ledger.points(Some(pool)).map_err(refused)?.into_iter().map(|point| point.counter));
         }
-        Ok(About {
-            book,
-            stake: args.stake,
-            pool: args.pool.clone(),
-            provider: args.provider.as_ref().map(KeyArg::to_x_only).transpose()?,
-            service: args.service.clone(),
-            holder: args.holder.clone(),
-            slashable_by: Vec::new(),
-            worth,
-            requests: BTreeMap::new(),
-            exits: BTreeSet::new(),
-        })
-    }
-
-    const fn anything(&self) -> bool {
-        self.stake.is_none()
-            && self.pool.is_none()
-            && self.provider.is_none()
-            && self.service.is_none()
-            && self.holder.is_none()
+        let provider = args.provider.as_ref().map(KeyArg::to_x_only).transpose()?;
+        let before = (args.stake.is_some() || args.holder.is_some()).then(Book::new);
+        Ok(About { args, book, provider, worth, before })
     }
 
     /// Whether an entry is about all of these.
-    fn has(&mut self, record: &Record) -> bool {
+    fn has(&mut self, record: &Record) -> Result<bool> {
         let event = serde_json::to_value(&record.event).unwrap_or_default();
         let is = |fields: &[&str], text: String| says(&event, fields, &text);
-        let (taken, own_exit) = (self.takes_the_stake(&record.event), self.is_own_exit(&record.event));
-        self.stake.is_none_or(|stake| taken || is(&["stake", "outpoint", "of"], stake.to_string()))
-            && self.provider.is_none_or(|key| is(&["provider", "providers"], key.to_string()))
-            && self.service.as_ref().is_none_or(|service| is(&["service"], service.to_string()))
-            && self.pool.as_ref().is_none_or(|pool| {
-                let worth = self.worth.contains(&record.counter);
-                worth || self.turns_a_stake_of(pool, &record.event) || is(&["pool", "over"], pool.to_string())
-            })
-            && self
-                .holder
-                .as_ref()
-                .is_none_or(|holder| own_exit || is(&["holder", "from", "to"], holder.to_string()))
-    }
-
-    /// Whether this is the slashing of the stake.
-    fn takes_the_stake(&mut self, event: &Event) -> bool {
-        match event {
-            Event::AdmitStake { stake } | Event::ExpandStake { stake, .. }
-                if self.stake == Some(stake.outpoint()) =>
-            {
-                self.slashable_by.clone_from(&stake.data().providers);
-            }
-            // It is gone, and nothing takes it any more.
-            Event::ExpandStake { of: stake, .. }
-            | Event::ReturnStake { stake, .. }
-            | Event::EndStake { stake, end: End::Spent }
-                if self.stake == Some(*stake) =>
-            {
-                self.slashable_by.clear();
-            }
-            Event::Slash { provider } if self.slashable_by.contains(provider) => {
-                self.slashable_by.clear();
-                return true;
-            }
-            _ => {}
+        let Log { stake, pool, service, holder, .. } = self.args;
+        let found = stake.is_none_or(|stake| {
+            is(&["stake", "outpoint", "of"], stake.to_string()) || self.takes(&stake, &record.event)
+        }) && holder.as_ref().is_none_or(|holder| {
+            is(&["holder", "from", "to"], holder.to_string()) || self.pays(holder, &record.event)
+        }) && pool.as_ref().is_none_or(|pool| {
+            let turned = || self.turns_a_stake_of(pool, record, &event[&record.kind]);
+            is(&["pool", "over"], pool.to_string()) || self.worth.contains(&record.counter) || turned()
+        }) && self.provider.is_none_or(|key| is(&["provider", "providers"], key.to_string()))
+            && service.as_ref().is_none_or(|service| is(&["service"], service.to_string()));
+        if let Some(book) = &mut self.before {
+            book.apply(&Entry { height: record.height, event: record.event.clone() }).map_err(by_book)?;
         }
-        false
+        Ok(found)
     }
 
-    /// Whether this is what became of a stake of a pool.
-    fn turns_a_stake_of(&self, pool: &PoolId, event: &Event) -> bool {
-        match event {
-            Event::EndStake { stake, .. }
-            | Event::ReturnStake { stake, .. }
-            | Event::ExpandStake { of: stake, .. } => self.book.minted_in(stake) == Ok(Some(pool)),
+    /// Whether this slashes the stake.
+    fn takes(&self, stake: &OutPoint, event: &Event) -> bool {
+        match (event, &self.before) {
+            (Event::Slash { provider }, Some(book)) => {
+                book.losses(provider).iter().any(|loss| loss.outpoint == *stake)
+            }
             _ => false,
         }
     }
 
-    /// Whether this is the payment of an exit of the holder. Exits are counted by pool, from 0.
-    fn is_own_exit(&mut self, event: &Event) -> bool {
-        match event {
-            Event::RequestExit { pool, holder, .. } | Event::RequestWithdrawal { pool, holder, .. } => {
-                let next = self.requests.entry(pool.clone()).or_default();
-                if self.holder.as_ref() == Some(holder) {
-                    self.exits.insert((pool.clone(), ExitId(*next)));
-                }
-                *next += 1;
-                false
+    /// Whether this pays an exit of the holder.
+    fn pays(&self, holder: &HolderId, event: &Event) -> bool {
+        match (event, &self.before) {
+            (Event::FinaliseExit { pool, exit }, Some(book)) => {
+                let exit = book.pool(pool).ok().and_then(|pool| pool.queue().get(*exit));
+                exit.is_some_and(|exit| exit.holder == *holder)
             }
-            Event::FinaliseExit { pool, exit } => self.exits.contains(&(pool.clone(), *exit)),
             _ => false,
         }
+    }
+
+    /// Whether this is what became of a stake of the pool: neither what it counts for nor what it earns.
+    fn turns_a_stake_of(&self, pool: &PoolId, record: &Record, fields: &Value) -> bool {
+        let stakes = ["stake", "of"].into_iter().filter_map(|name| fields[name].as_str()?.parse().ok());
+        let mut pools = stakes.map(|stake| self.book.minted_in(&stake));
+        !matches!(record.event, Event::Allocate { .. } | Event::Claim { .. })
+            && pools.any(|of| of == Ok(Some(pool)))
     }
 }
 
@@ -214,7 +171,9 @@ pub(crate) fn run(args: &Log, session: &Session<'_>) -> Result<()> {
     let ledger = args.book.open(session)?;
     let (kind, from) = (args.kind.as_deref(), Height::new(args.from));
     let mut about = About::new(args, &ledger)?;
-    if about.anything() && args.to.is_none() {
+    let Log { stake, pool, provider, service, holder, to, .. } = args;
+    let named = pool.is_some() || provider.is_some() || service.is_some() || holder.is_some();
+    if !named && stake.is_none() && to.is_none() {
         let entries = ledger.last(args.last, kind, from).map_err(refused)?;
         session.out.show(&Listed { entries });
         return Ok(());
@@ -224,7 +183,7 @@ pub(crate) fn run(args: &Log, session: &Session<'_>) -> Result<()> {
     for record in ledger.records().map_err(refused)? {
         let record = record.map_err(refused)?;
         let asked = kind.is_none_or(|kind| kind == record.kind) && heights.contains(&record.height);
-        if about.has(&record) && asked {
+        if about.has(&record)? && asked {
             entries.push_back(record);
         }
         if u32::try_from(entries.len()).is_ok_and(|length| length > args.last) {
