@@ -100,9 +100,12 @@ fn touched(book: &Book, event: &Event) -> Touched {
         | Event::RequestWithdrawal { pool, .. }
         | Event::FinaliseExit { pool, .. }
         | Event::MakeGood { pool, .. }
-        | Event::WriteDown { pool, .. } => Touched::One(pool.clone()),
+        | Event::WriteDown { pool, .. }
+        | Event::WriteUp { pool, .. }
+        | Event::TakeCash { pool, .. } => Touched::One(pool.clone()),
         Event::EndStake { stake, .. }
         | Event::ReturnStake { stake, .. }
+        | Event::ReviveStake { stake }
         | Event::ExpandStake { of: stake, .. } => match book.minted_in(stake) {
             Ok(Some(pool)) => Touched::One(pool.clone()),
             _ => Touched::None,

@@ -40,6 +40,12 @@ pub enum Imbalance {
         /// What was put in.
         put_in: u128,
     },
+    /// What a service has put in or paid is not the sum over its providers or over the owners.
+    #[error("{service}: what was put in and paid is not what its providers and the owners of stakes make")]
+    Paid {
+        /// The service.
+        service: ServiceId,
+    },
     /// A service's exposure is not the sum over the stakes.
     #[error("{service}: exposure {counted:?} is not {stakes:?}")]
     Exposure {
@@ -144,7 +150,19 @@ pub(crate) fn check(ledger: &Ledger, height: Height) -> Result<(), Imbalance> {
             return Err(Imbalance::Rewards { service: service(), provider, put_in });
         }
     }
+    let mut owners = BTreeMap::<u32, Option<u128>>::new();
+    for (service, paid) in ledger.owners.iter().flat_map(|owner| &owner.paid) {
+        let sum = owners.entry(*service).or_insert(Some(0));
+        *sum = sum.and_then(|sum| sum.checked_add(*paid));
+    }
     for (index, service) in (0u32..).zip(registry.services.iter()) {
+        let accumulators = || service.providers.values().map(|at| &registry.accumulators[*at].rewards);
+        let put_in = accumulators().try_fold(0u128, |sum, rewards| sum.checked_add(rewards.put_in));
+        let paid = accumulators().try_fold(0u128, |sum, rewards| sum.checked_add(rewards.paid));
+        let owners = owners.get(&index).copied().unwrap_or(Some(0));
+        if put_in != Some(service.put_in) || paid.is_none() || paid != owners {
+            return Err(Imbalance::Paid { service: service.name.clone() });
+        }
         let stakes = exposures.get(&index).copied().unwrap_or(Exposure::NONE);
         let stakes = Exposure { lost: service.exposure.lost, ..stakes };
         if service.exposure != stakes {
@@ -194,8 +212,13 @@ pub(crate) fn check_receipts(ledger: &Ledger, receipts: &Receipts) -> Result<(),
 fn check_pool(pool: &Pool) -> Result<(), &'static str> {
     let flows = pool.flows();
     let (assets, queued) = (pool.assets().to_sat().into(), pool.queue().total().to_sat().into());
-    if flows.minted + flows.rewards != [assets, queued, flows.lost, flows.paid].iter().sum::<u128>() {
-        return Err("minted and earned is not held, queued, lost and paid");
+    let came = flows.minted + flows.rewards + flows.recovered;
+    if came != [assets, queued, flows.lost, flows.paid].iter().sum::<u128>() {
+        return Err("minted, earned and recovered is not held, queued, lost and paid");
+    }
+    let cash = u128::from(pool.cash().to_sat());
+    if flows.rewards + flows.returned + flows.made_good != cash + flows.taken + flows.paid {
+        return Err("earned, returned and made good is not cash, taken and paid");
     }
     if pool.holders().map(|(_, shares)| shares).sum::<u128>() != pool.supply() {
         return Err("the holders' shares are not the supply");
@@ -258,11 +281,11 @@ mod tests {
         let (mut ledger, mut receipts) = (Ledger::default(), Receipts::default());
         ledger.registry.register_service(&service, &terms).unwrap();
         ledger.registry.register_provider(&service, &provider, PartsPerMillion::new(50_000)).unwrap();
-        ledger.admit(&stake.unwrap(), height).unwrap();
+        ledger.enter(&stake.unwrap(), None).unwrap();
         ledger.allocate(&outpoint, &service, &Allocation::Shared, height).unwrap();
         ledger.reward(&service, &provider, &terms.denomination, 1_000, Height::new(11)).unwrap();
         receipts.change(&Event::OpenPool { pool: pool.clone(), unbonding_time }, height).unwrap();
-        receipts.mint(&mut ledger, &pool, &HolderId::new("alice").unwrap(), &outpoint).unwrap();
+        receipts.mint(&mut ledger, &pool, &HolderId::new("alice").unwrap(), &outpoint, height).unwrap();
         (ledger, receipts)
     }
 
@@ -371,8 +394,8 @@ mod tests {
     fn a_satoshi_or_a_share_too_many_or_too_few_in_a_pool_is_found() {
         type Change = (fn(&mut Pool), &'static str);
         let pools: [Change; 5] = [
-            (|pool| pool.tamper_shares().gain(1).unwrap(), "minted and earned"),
-            (|pool| pool.tamper_shares().reduce_to(0), "minted and earned"),
+            (|pool| pool.tamper_shares().gain(1).unwrap(), "minted, earned"),
+            (|pool| pool.tamper_shares().reduce_to(0), "minted, earned"),
             (|pool| pool.tamper_shares().conjure(), "shares are not the supply"),
             (|pool| pool.tamper_queue().forget(), "claims are not the queue"),
             (Pool::tamper_staked, "not the reserves"),

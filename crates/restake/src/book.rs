@@ -1,5 +1,6 @@
 //! All books together, and the one door through which they change.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
@@ -126,7 +127,7 @@ impl Book {
             Event::SetCommission { service, provider, commission } => {
                 ledger.registry.set_commission(service, provider, *commission, height)
             }
-            Event::AdmitStake { stake } => ledger.admit(stake, height),
+            Event::AdmitStake { stake } => self.admit(stake, height),
             Event::ExpandStake { of, stake, holder } => self.expand(of, stake, holder.as_ref(), height),
             Event::Allocate { stake, service, allocation } => {
                 ledger.allocate(stake, service, allocation, height)
@@ -138,8 +139,9 @@ impl Book {
             Event::Claim { stake, service } => ledger.claim(stake, service),
             Event::ClaimCommission { service, provider } => ledger.claim_commission(service, provider),
             Event::EndStake { stake, end } => self.end_stake(stake, *end, height),
+            Event::ReviveStake { stake } => self.revive(stake, height),
             Event::Slash { provider } => self.slash(provider, height),
-            Event::Mint { pool, holder, stake } => receipts.mint(ledger, pool, holder, stake),
+            Event::Mint { pool, holder, stake } => receipts.mint(ledger, pool, holder, stake, height),
             Event::ReturnStake { stake, returned } => self.take_back(stake, *returned, height),
             Event::ChooseService { pool, service, part } => receipts.choose(ledger, pool, service, *part),
             _ => receipts.change(event, height),
@@ -163,6 +165,24 @@ impl Book {
         Ok(())
     }
 
+    fn admit(&mut self, stake: &AdmittedStake, height: Height) -> Result<(), BookError> {
+        self.ledger.check_admissible(stake, None, height)?;
+        self.check_inputs(stake, None)?;
+        self.ledger.enter(stake, None)
+    }
+
+    /// No coin counts as what it was and as what it has become.
+    fn check_inputs(&self, stake: &AdmittedStake, expanded: Option<u32>) -> Result<(), BookError> {
+        let mut inputs = self.ledger.spent_by(stake).filter(|known| Some(*known) != expanded);
+        match inputs.find(|known| self.receipts.counts(&self.ledger, *known)) {
+            Some(known) => {
+                let (outpoint, row) = (stake.outpoint(), &self.ledger.stakes[known]);
+                Err(BookError::SpendsStake { outpoint, spent: row.outpoint, status: row.status })
+            }
+            None => Ok(()),
+        }
+    }
+
     fn expand(
         &mut self,
         of: &OutPoint,
@@ -172,19 +192,63 @@ impl Book {
     ) -> Result<(), BookError> {
         let old = self.ledger.stake_id(of)?;
         let change = self.ledger.expansion(old, stake, height)?;
-        let pool = self.receipts.expand(&self.ledger, old, stake, holder)?;
-        self.ledger.enter(stake, pool)?;
-        self.ledger.make(change, height);
+        self.check_inputs(stake, Some(old))?;
+        let mut next = if self.is_slashed(stake) { Some(self.clone()) } else { None };
+        let book = next.as_mut().unwrap_or(self);
+        let pool = book.receipts.expand(&book.ledger, old, stake, holder, height)?;
+        book.ledger.enter(stake, pool)?;
+        book.ledger.make(change, height);
+        self.slashed_at_once(next, stake.outpoint(), height)
+    }
+
+    /// Whether the key of one of its providers is known already.
+    fn is_slashed(&self, stake: &AdmittedStake) -> bool {
+        let slashed = &self.ledger.registry.slashed;
+        stake.data().providers.iter().any(|provider| slashed.contains_key(provider))
+    }
+
+    /// A stake that comes, or comes back, when its provider has been slashed is slashed with it, all or nothing: for so rare a case in a
+    /// copy of the book.
+    fn slashed_at_once(
+        &mut self,
+        next: Option<Book>,
+        outpoint: OutPoint,
+        height: Height,
+    ) -> Result<(), BookError> {
+        let Some(mut next) = next else { return Ok(()) };
+        let stake = next.ledger.stake_id(&outpoint)?;
+        let loss = next.ledger.stakes[stake].loss_now();
+        let losses: Vec<_> = loss.map(|amount| (stake, Loss { outpoint, amount })).into_iter().collect();
+        next.bear(&losses, height)?;
+        *self = next;
         Ok(())
+    }
+
+    fn revive(&mut self, outpoint: &OutPoint, height: Height) -> Result<(), BookError> {
+        let stake = self.ledger.stake_id(outpoint)?;
+        let change = self.ledger.revival(stake, height)?;
+        let row = &self.ledger.stakes[stake];
+        let registry = &self.ledger.registry;
+        let mut keys = row.providers.iter().map(|provider| &registry.providers[*provider].key);
+        let mut next =
+            if keys.any(|key| registry.slashed.contains_key(key)) { Some(self.clone()) } else { None };
+        let book = next.as_mut().unwrap_or(self);
+        book.receipts.revive(&book.ledger, stake)?;
+        book.ledger.make(change, height);
+        self.slashed_at_once(next, *outpoint, height)
     }
 
     /// One transition for every book: the services that counted the stakes, the pools that stand on them, the exits that wait.
     fn slash(&mut self, provider: &XOnlyPublicKey, height: Height) -> Result<(), BookError> {
         self.ledger.registry.not_slashed(provider)?;
-        let losses = self.ledger.losses(provider);
-        let change = self.ledger.slashing(&losses, height)?;
-        let pools = self.receipts.slashed(&self.ledger, &losses)?;
+        self.bear(&self.ledger.losses(provider), height)?;
         self.ledger.registry.slashed.insert(*provider, height);
+        Ok(())
+    }
+
+    fn bear(&mut self, losses: &[(u32, Loss)], height: Height) -> Result<(), BookError> {
+        let change = self.ledger.slashing(losses, height)?;
+        let pools = self.receipts.slashed(&self.ledger, losses)?;
         self.ledger.make(change, height);
         self.receipts.make(pools);
         Ok(())
@@ -208,7 +272,8 @@ impl Book {
 
     /// The services, by name.
     pub fn services(&self) -> impl Iterator<Item = ServiceView<'_>> {
-        self.ledger.registry.service_ids().map(|service| self.service_view(service))
+        let left = self.ledger.left(self.height);
+        self.ledger.registry.service_ids().map(move |service| self.service_view(service, &left))
     }
 
     /// A service.
@@ -217,12 +282,13 @@ impl Book {
     ///
     /// [`BookError::UnknownService`].
     pub fn service(&self, name: &ServiceId) -> Result<ServiceView<'_>, BookError> {
-        self.ledger.registry.service(name).map(|service| self.service_view(service))
+        let service = self.ledger.registry.service(name)?;
+        Ok(self.service_view(service, &self.ledger.left(self.height)))
     }
 
-    fn service_view(&self, service: u32) -> ServiceView<'_> {
-        let (leaving, leaving_slashable) = self.ledger.left(service, self.height);
-        let service = &self.ledger.registry.services[service];
+    fn service_view(&self, id: u32, left: &BTreeMap<u32, (u64, Amount)>) -> ServiceView<'_> {
+        let service = &self.ledger.registry.services[id];
+        let (leaving, leaving_slashable) = left.get(&id).copied().unwrap_or_default();
         ServiceView {
             name: &service.name,
             terms: &service.terms,
@@ -332,10 +398,24 @@ impl Book {
         self.ledger.claimable(outpoint, service)
     }
 
-    /// What an owner was paid in one denomination, in base units.
+    /// What an owner was paid in one denomination by all services that pay in it, in base units. Services choose the names of their
+    /// coins: two that call theirs alike may mean two coins. The most that can be counted, if it is more than that.
     pub fn paid(&self, owner: &Account, denomination: &Denomination) -> u128 {
-        let owner = self.ledger.owner(owner);
-        owner.and_then(|owner| owner.paid.get(denomination)).copied().unwrap_or(0)
+        let paid = self.ledger.owner(owner).into_iter().flat_map(|owner| &owner.paid);
+        let alike = paid.filter(|(service, _)| {
+            self.ledger.registry.services[**service].terms.denomination == *denomination
+        });
+        alike.fold(0, |sum, (_, paid)| sum.saturating_add(*paid))
+    }
+
+    /// What an owner was paid by a service, in base units.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownService`].
+    pub fn paid_by(&self, service: &ServiceId, owner: &Account) -> Result<u128, BookError> {
+        let service = self.ledger.registry.service(service)?;
+        Ok(self.ledger.owner(owner).and_then(|owner| owner.paid.get(&service)).copied().unwrap_or(0))
     }
 
     /// What a slashing of the provider would take now from which stakes.

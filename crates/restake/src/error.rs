@@ -77,6 +77,18 @@ pub enum BookError {
         /// Its status.
         status: StakeStatus,
     },
+    /// Another transaction in the books spends what the stake's spends: one of the two is not on the chain.
+    #[error(
+        "the transaction of stake {outpoint} spends {input}, as that of stake {by} does: one of them is not on the chain"
+    )]
+    SpentInput {
+        /// The stake.
+        outpoint: OutPoint,
+        /// What both spend.
+        input: OutPoint,
+        /// The stake in the books.
+        by: OutPoint,
+    },
     /// The transaction of a stake in the books spends this one, or its unbonding output.
     #[error("stake {outpoint} is spent: the transaction of stake {by} spends it")]
     SpentStake {
@@ -116,6 +128,14 @@ pub enum BookError {
         /// The stake.
         outpoint: OutPoint,
         /// Its end.
+        status: StakeStatus,
+    },
+    /// The stake is not one that was thought to be spent or expanded.
+    #[error("stake {outpoint} is {status}: only one that was entered as spent or expanded comes back")]
+    StakeLives {
+        /// The stake.
+        outpoint: OutPoint,
+        /// Its status.
         status: StakeStatus,
     },
     /// The stake has not reached its expiry.
@@ -261,6 +281,14 @@ pub enum BookError {
         service: ServiceId,
         /// The provider.
         provider: XOnlyPublicKey,
+        /// The entry's height.
+        height: Height,
+    },
+    /// At one height, rewards of a pool come before receipts that are minted: these have no part in them.
+    #[error("pool {pool} has minted at height {height}: enter its reward at a later height")]
+    PoolRewardAfterMint {
+        /// The pool, over stakes or over receipts.
+        pool: PoolId,
         /// The entry's height.
         height: Height,
     },

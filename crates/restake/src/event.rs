@@ -124,6 +124,12 @@ pub enum Event {
         /// How.
         end: End,
     },
+    /// A stake that was entered as spent or expanded is there after all: it was a mistake, or the chain has another history now.
+    /// It counts for no service before it is allocated again; its pool has it back.
+    ReviveStake {
+        /// The stake.
+        stake: OutPoint,
+    },
     /// A provider has equivocated: every stake that its key can slash is slashed, for all services at once.
     Slash {
         /// The provider.
@@ -210,6 +216,22 @@ pub enum Event {
     },
     /// What a pool misses, or a part of it, is given up: a loss that its shares and exits bear.
     WriteDown {
+        /// The pool.
+        pool: PoolId,
+        /// How much, in satoshi.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
+        amount: Amount,
+    },
+    /// What a pool has and owes nobody, or a part of it, goes to its shares and exits: a loss that was none after all.
+    WriteUp {
+        /// The pool.
+        pool: PoolId,
+        /// How much, in satoshi.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
+        amount: Amount,
+    },
+    /// Cash leaves a pool other than to an exit: it was stolen or never there, or goes back to who had put too much in.
+    TakeCash {
         /// The pool.
         pool: PoolId,
         /// How much, in satoshi.

@@ -59,7 +59,8 @@ pub(crate) struct Stake {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) account: Arc<Account>,
-    pub(crate) paid: BTreeMap<Denomination, u128>,
+    /// By service, each of which pays in one coin.
+    pub(crate) paid: BTreeMap<u32, u128>,
 }
 
 /// A transition worked out and not yet made.
@@ -143,24 +144,22 @@ impl Ledger {
         if self.stake_ids.contains_key(&outpoint) {
             return Err(BookError::StakeExists(outpoint));
         }
-        for provider in &data.providers {
-            self.registry.not_slashed(provider)?;
-        }
         let (inclusion, expires_at) = (data.inclusion_height, data.expires_at);
-        if height < inclusion || expires_at <= height {
+        // What a stake of the books has become is there, be it late or of a provider that was slashed since.
+        if expanded.is_none() {
+            for provider in &data.providers {
+                self.registry.not_slashed(provider)?;
+            }
+        }
+        if height < inclusion || (expires_at <= height && expanded.is_none()) {
             return Err(BookError::OutsideItsTime { outpoint, inclusion, expires_at, height });
         }
         for output in [outpoint, data.unbonding] {
-            if let Some(by) = self.spent.get(&output) {
-                return Err(BookError::SpentStake { outpoint, by: self.stakes[*by].outpoint });
-            }
+            self.check_unspent(&outpoint, &output)?;
         }
         for input in &data.spends {
-            let known = self.stake_ids.get(input).or_else(|| self.unbondings.get(input));
-            let Some(known) = known.filter(|known| Some(**known) != expanded) else { continue };
-            let Stake { outpoint: spent, status, .. } = self.stakes[*known];
-            if !matches!(status, StakeStatus::Spent | StakeStatus::Returned) {
-                return Err(BookError::SpendsStake { outpoint, spent, status });
+            if let Some(by) = self.spender(input).filter(|by| by.txid != outpoint.txid) {
+                return Err(BookError::SpentInput { outpoint, input: *input, by });
             }
         }
         id(self.stakes.len())?;
@@ -168,9 +167,24 @@ impl Ledger {
         id(self.registry.providers.len().saturating_add(data.providers.len())).map(drop)
     }
 
-    pub(crate) fn admit(&mut self, stake: &AdmittedStake, height: Height) -> Result<(), BookError> {
-        self.check_admissible(stake, None, height)?;
-        self.enter(stake, None)
+    /// The stakes of these books that a stake's transaction spends, as themselves or as their unbonding outputs.
+    pub(crate) fn spent_by(&self, stake: &AdmittedStake) -> impl Iterator<Item = u32> {
+        let known = |input| self.stake_ids.get(input).or_else(|| self.unbondings.get(input)).copied();
+        stake.data().spends.iter().filter_map(known)
+    }
+
+    /// Refuses a stake if a living one is made of this output of it.
+    fn check_unspent(&self, outpoint: &OutPoint, output: &OutPoint) -> Result<(), BookError> {
+        match self.spender(output) {
+            Some(by) => Err(BookError::SpentStake { outpoint: *outpoint, by }),
+            None => Ok(()),
+        }
+    }
+
+    /// The stake whose transaction spends an output, unless that stake is gone itself, as in a history that is no more.
+    fn spender(&self, output: &OutPoint) -> Option<OutPoint> {
+        let by = &self.stakes[*self.spent.get(output)?];
+        (by.status != StakeStatus::Spent).then_some(by.outpoint)
     }
 
     /// Takes a stake in that was found admissible, which leaves nothing to fail.
@@ -373,16 +387,21 @@ impl Ledger {
             .filter(move |(_, leaving)| height < leaving.until)
     }
 
-    /// What a service has counted of stakes that have left it since and still stand for it, at a height: how many, and what
-    /// can be slashed of them. Stakes that count for it, be it for less than before, are not among them.
-    pub(crate) fn left(&self, service: u32, height: Height) -> (u64, Amount) {
-        let left = self.leaving.iter().filter(|((_, at), leaving)| *at == service && height < leaving.until);
-        let gone = left.filter(|((stake, _), _)| {
-            self.by_service(&self.stakes[*stake].positions).get(&service).is_none_or(|nominal| *nominal == 0)
-        });
-        gone.fold((0, Amount::ZERO), |(stakes, sum), ((stake, _), _)| {
-            (stakes + 1, sum + self.stakes[*stake].slashable())
-        })
+    /// What services have counted of stakes that have left them since and still stand for them, at a height: how many, and
+    /// what can be slashed of them. Stakes that count, be it for less than before, are not among them, nor are those that are
+    /// gone.
+    pub(crate) fn left(&self, height: Height) -> BTreeMap<u32, (u64, Amount)> {
+        let mut left = BTreeMap::<u32, (u64, Amount)>::new();
+        for ((stake, service), leaving) in &self.leaving {
+            let row = &self.stakes[*stake];
+            let counts = || self.by_service(&row.positions).get(service).is_some_and(|nominal| *nominal > 0);
+            if height < leaving.until && row.loss_now().is_some() && !counts() {
+                let (stakes, sum) = left.entry(*service).or_default();
+                *stakes += 1;
+                *sum = sum.checked_add(row.slashable()).unwrap_or(Amount::MAX);
+            }
+        }
+        left
     }
 
     /// Puts new positions and status of one stake into the change, and what follows from them.
@@ -446,7 +465,9 @@ impl Ledger {
     pub(crate) fn make(&mut self, change: Change, height: Height) {
         for (stake, positions, status) in change.stakes {
             let row = &mut self.stakes[stake];
-            if status != StakeStatus::Active {
+            if status == StakeStatus::Active {
+                self.expiries.insert((row.expires_at, stake));
+            } else {
                 self.expiries.remove(&(row.expires_at, stake));
             }
             (row.positions, row.status) = (positions, status);
@@ -518,6 +539,10 @@ impl Ledger {
             let (service, provider) = (service.clone(), *provider);
             return Err(BookError::RewardAfterChange { service, provider, height });
         }
+        let service = &mut self.registry.services[accumulator.service];
+        let put_in =
+            service.put_in.checked_add(amount).ok_or(BookError::Overflow("the sum of all rewards"))?;
+        service.put_in = put_in;
         accumulator.rewards = accumulator.rewards.with(amount, accumulator.commission)?;
         Ok(())
     }
@@ -550,9 +575,6 @@ impl Ledger {
         if sum == 0 {
             return Err(BookError::NothingOwed((*self.owners[owner].account).clone()));
         }
-        let denomination = &self.registry.services[service].terms.denomination;
-        let before = self.owners[owner].paid.get(denomination).copied().unwrap_or(0);
-        let after = before.checked_add(sum).ok_or(BookError::Overflow("what an owner was paid"))?;
         for position in &mut positions {
             let accumulator = &mut self.registry.accumulators[position.accumulator];
             if accumulator.service == service {
@@ -562,7 +584,8 @@ impl Ledger {
             }
         }
         self.stakes[stake].positions = positions;
-        self.owners[owner].paid.insert(denomination.clone(), after);
+        // So is all that its owner was ever paid by the service.
+        *self.owners[owner].paid.entry(service).or_default() += sum;
         Ok(())
     }
 
@@ -620,7 +643,7 @@ impl Ledger {
             (
                 StakeStatus::Active | StakeStatus::Expired { .. } | StakeStatus::Unbonding { .. },
                 End::Spent,
-            ) => (StakeStatus::Spent, Turn::Gone),
+            ) => (StakeStatus::Spent, Turn::Left { from: height }),
             _ => return Err(BookError::StakeEnded { outpoint, status }),
         };
         self.retirement(stake, status, turn, height)
@@ -653,6 +676,11 @@ impl Ledger {
         self.check_admissible(new, Some(old), height)?;
         let (index, mut change) =
             (id(self.stakes.len())?, self.retirement(old, StakeStatus::Expanded, Turn::Gone, height)?);
+        let keys = row.providers.iter().map(|provider| self.registry.providers[*provider].key);
+        if !keys.into_iter().any(|key| new.data().providers.contains(&key)) {
+            // Nobody who could have slashed the old one can slash the new one.
+            return Ok(change);
+        }
         for (service, before) in self.by_service(&row.positions).into_iter().filter(|(_, before)| *before > 0)
         {
             let terms = &self.registry.services[service].terms;
@@ -664,6 +692,24 @@ impl Ledger {
             *entry = Some(left.and(entry.as_ref()));
         }
         Ok(change)
+    }
+
+    /// The way back of a stake that was thought to be spent or expanded, to be made.
+    pub(crate) fn revival(&self, stake: u32, height: Height) -> Result<Change, BookError> {
+        let row = &self.stakes[stake];
+        let Stake { outpoint, status, expires_at, .. } = *row;
+        if !matches!(status, StakeStatus::Spent | StakeStatus::Expanded) {
+            return Err(BookError::StakeLives { outpoint, status });
+        }
+        self.check_unspent(&outpoint, &outpoint)?;
+        // So rare that it pays to look instead of keeping it beside every stake.
+        if let Some((unbonding, _)) = self.unbondings.iter().find(|(_, id)| **id == stake) {
+            self.check_unspent(&outpoint, unbonding)?;
+        }
+        let until = expires_at.saturating_add(row.unbonding_time.blocks().into());
+        let expired = StakeStatus::Expired { until };
+        let status = if height < expires_at { StakeStatus::Active } else { expired };
+        self.retirement(stake, status, Turn::Left { from: height }, height)
     }
 
     fn retirement(
@@ -715,11 +761,13 @@ impl Ledger {
         let id = self.stake_id(outpoint)?;
         let (stake, name) = (&self.stakes[id], |service| self.registry.services[service].name.clone());
         let counting = self.by_service(&stake.positions).into_iter().filter(|(_, nominal)| *nominal > 0);
+        // Nobody can rely on what cannot be slashed.
+        let leaving = self.leaving_of(id, height).filter(|_| stake.loss_now().is_some());
         Ok(StakeExposure {
             value: stake.value,
             slashable: stake.slashable(),
             nominal: counting.map(|(service, nominal)| (name(service), nominal)).collect(),
-            leaving: self.leaving_of(id, height).map(|(service, left)| (name(service), left)).collect(),
+            leaving: leaving.map(|(service, left)| (name(service), left)).collect(),
         })
     }
 }

@@ -66,7 +66,6 @@ pub struct Pool {
     cash: u64,
     queue: ExitQueue,
     run: Option<Run>,
-    frozen: bool,
     flows: Flows,
 }
 
@@ -80,7 +79,6 @@ impl Pool {
             cash: 0,
             queue: ExitQueue::new(unbonding),
             run: None,
-            frozen: false,
             flows: Flows::default(),
         }
     }
@@ -97,7 +95,7 @@ impl Pool {
         self.check_not_frozen()?;
         self.check_not_minted(outpoint)?;
         let shares = self.issue(holder, value, value)?;
-        self.stakes.insert(outpoint, PooledStake { value, status: PooledStatus::Live });
+        self.stakes.insert(outpoint, PooledStake { value, whole: value, status: PooledStatus::Live });
         self.staked += value.to_sat();
         Ok(shares)
     }
@@ -116,17 +114,18 @@ impl Pool {
         Ok(shares)
     }
 
-    /// A stake of `before` has become another one of `after`: that one backs the pool from now on, also if this one was
-    /// thought to be spent. `holder` gets shares for what it is worth more; what it is worth less is missing.
+    /// A stake has become another one of `after`: that one backs the pool from now on, also if this one was thought to be
+    /// spent. `holder` gets shares for what it is worth more; without one that fills what is missing, or is surplus in a frozen
+    /// pool. What it is worth less is missing.
     ///
     /// # Errors
     ///
-    /// [`PoolError::UnknownStake`], [`PoolError::AlreadySlashed`], [`PoolError::AlreadyMinted`], [`PoolError::NoReceiver`]
-    /// and those of [`Pool::mint`] for what it is worth more, [`PoolError::Shares`] if `holder` would get nothing.
+    /// [`PoolError::UnknownStake`], [`PoolError::AlreadySlashed`], [`PoolError::AlreadyMinted`], [`PoolError::NoReceiver`],
+    /// [`PoolError::TooMuch`], those of [`Pool::mint`] for what it is worth more, and [`PoolError::Shares`] if `holder` would
+    /// get nothing.
     pub fn expand_stake(
         &mut self,
         outpoint: OutPoint,
-        before: Amount,
         into: OutPoint,
         after: Amount,
         holder: Option<&HolderId>,
@@ -136,19 +135,25 @@ impl Pool {
             return Err(PoolError::AlreadySlashed(outpoint));
         }
         self.check_not_minted(into)?;
-        let more = after.checked_sub(before).unwrap_or(Amount::ZERO);
+        let less = |a: Amount, b: Amount| a.checked_sub(b).unwrap_or(Amount::ZERO);
+        // The pool misses an old stake that was thought to be spent, and has the new one instead.
+        let (reserves, more) = (less(after, old.value), less(after, old.whole));
+        self.check_room(reserves)?;
         let shares = match holder {
             Some(holder) => {
                 self.check_not_frozen()?;
-                // The pool misses an old stake that was thought to be spent, and has the new one instead.
-                let reserves = after.checked_sub(old.value).unwrap_or(Amount::ZERO);
                 self.issue(holder, more, reserves)?
             }
-            None if more == Amount::ZERO => 0,
-            None => return Err(PoolError::NoReceiver { outpoint: into, more }),
+            None => {
+                let more = less(more, less(self.backing().missing(), less(reserves, more)));
+                if more > Amount::ZERO && !self.is_frozen() {
+                    return Err(PoolError::NoReceiver { outpoint: into, more });
+                }
+                0
+            }
         };
-        self.stakes.insert(outpoint, PooledStake { value: Amount::ZERO, status: PooledStatus::Ended });
-        self.stakes.insert(into, PooledStake { value: after, status: PooledStatus::Live });
+        self.stakes.insert(outpoint, old.ended());
+        self.stakes.insert(into, PooledStake { value: after, whole: after, status: PooledStatus::Live });
         // The old value is among what is staked.
         self.staked = self.staked - old.value.to_sat() + after.to_sat();
         Ok(shares)
@@ -287,7 +292,8 @@ impl Pool {
     ///
     /// The sum is divided between the shares and the exits that wait in proportion to what each has; the exits' part is
     /// rounded up. Slashes with nothing between them that changes the pool give the same result in any order, one by one
-    /// or together. If nothing is left, the pool is frozen for ever.
+    /// or together. If nothing is left to the shares, the pool is
+    /// frozen.
     ///
     /// # Errors
     ///
@@ -308,7 +314,8 @@ impl Pool {
             }
             let (amount, value) = (loss, stake.value);
             let left = value.checked_sub(loss).ok_or(PoolError::AboveStake { outpoint, amount, value })?;
-            if after.insert(outpoint, PooledStake { value: left, status: PooledStatus::Slashed }).is_some() {
+            let slashed = PooledStake { value: left, whole: value, status: PooledStatus::Slashed };
+            if after.insert(outpoint, slashed).is_some() {
                 return Err(PoolError::AlreadySlashed(outpoint));
             }
         }
@@ -319,7 +326,8 @@ impl Pool {
 
     /// Makes slashes that were worked out on this very pool.
     pub(crate) fn make(&mut self, slashed: SlashedStakes) -> PoolLoss {
-        let borne = self.bear(slashed.loss);
+        // What the pool has and owes nobody is lost first.
+        let borne = self.bear(slashed.loss.saturating_sub(self.backing().surplus().to_sat()));
         self.stakes.extend(slashed.after);
         self.staked -= slashed.loss;
         borne
@@ -344,6 +352,90 @@ impl Pool {
         Ok(self.bear(amount.to_sat()))
     }
 
+    /// Gives what the pool has and owes nobody, or a part of it, to shares and exits: a loss that was none after all, as where
+    /// a slashing came too late on the chain.
+    ///
+    /// After the losses that it takes back, with nothing between them that changes the pool, it is as if they had been lower.
+    /// Later it is divided by what shares and exits have, and no exit gets more than it was quoted. A frozen pool of which
+    /// shares are worth something again is frozen no more.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::NotSurplus`] if it is more than that, [`PoolError::NoHolders`] if it is more than exits have lost and nobody
+    /// holds a share, [`PoolError::Shares`] for nothing.
+    pub fn write_up(&mut self, amount: Amount) -> Result<(), PoolError> {
+        let surplus = self.backing().surplus();
+        if amount == Amount::ZERO {
+            return Err(ShareError::Nothing.into());
+        }
+        if amount > surplus {
+            return Err(PoolError::NotSurplus { amount, surplus });
+        }
+        let back = amount.to_sat();
+        if let Some(lost) = self.run.and_then(|run| run.lost.checked_sub(back)) {
+            self.run = self.run.map(|run| Run { lost, ..run });
+            let (_, assets, queue_lost) = self.divide(0);
+            self.shares.reduce_to(assets.into());
+            self.queue.lose(queue_lost);
+        } else {
+            let (assets, queued) = (self.assets().to_sat(), self.queue.total().to_sat());
+            let part = match self.shares.supply() {
+                0 => back,
+                _ => u64::try_from(
+                    u128::from(back) * u128::from(queued) / u128::from((assets + queued).max(1)),
+                )
+                .unwrap_or(back),
+            };
+            let to_queue = part.min(self.queue.lost().to_sat());
+            if to_queue < back && self.shares.supply() == 0 {
+                return Err(PoolError::NoHolders);
+            }
+            self.shares.gain((back - to_queue).into())?;
+            self.queue.recover(to_queue);
+            self.run = None;
+        }
+        self.flows.recovered += u128::from(back);
+        Ok(())
+    }
+
+    /// Cash leaves the pool other than to an exit: it was stolen or never there, or is given back to who had put too much in.
+    /// What then is missing is to be made good or written down.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::NotEnoughCash`], [`PoolError::Shares`] for nothing.
+    pub fn take_cash(&mut self, amount: Amount) -> Result<(), PoolError> {
+        if amount == Amount::ZERO {
+            return Err(ShareError::Nothing.into());
+        }
+        let cash = self.cash();
+        let left = cash.checked_sub(amount).ok_or(PoolError::NotEnoughCash { due: amount, cash })?;
+        self.cash = left.to_sat();
+        self.flows.taken += u128::from(amount.to_sat());
+        Ok(())
+    }
+
+    /// A stake that was thought to be spent is not, and backs the pool again.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::UnknownStake`], [`PoolError::StakeLives`] if it has not ended, [`PoolError::TooMuch`].
+    pub fn revive_stake(&mut self, outpoint: OutPoint) -> Result<(), PoolError> {
+        let stake = *self.stakes.get(&outpoint).ok_or(PoolError::UnknownStake(outpoint))?;
+        if stake.status != PooledStatus::Ended {
+            return Err(PoolError::StakeLives(outpoint));
+        }
+        self.check_room(stake.whole)?;
+        self.stakes.insert(outpoint, PooledStake { value: stake.whole, status: PooledStatus::Live, ..stake });
+        self.staked += stake.whole.to_sat();
+        Ok(())
+    }
+
+    /// Exits wait at least as long as a stake takes to unbond; those that wait already are not held up.
+    pub(crate) fn raise_unbonding(&mut self, blocks: Timelock) {
+        self.queue.raise_unbonding(blocks);
+    }
+
     /// Takes a loss from shares and exits.
     fn bear(&mut self, loss: u64) -> PoolLoss {
         let (run, assets, queue_lost) = self.divide(loss);
@@ -355,7 +447,6 @@ impl Pool {
         self.shares.reduce_to(assets.into());
         self.queue.lose(queue_lost);
         self.flows.lost += u128::from(loss);
-        self.frozen = self.frozen || (assets == 0 && self.shares.supply() > 0);
         PoolLoss { shares: before.0 - self.assets(), queue: before.1 - self.queue.total() }
     }
 
@@ -381,23 +472,25 @@ impl Pool {
 
     /// A stake has ended on the chain: it no longer backs the pool, and `returned` of it has come back as cash.
     ///
-    /// What does not come back, such as fees or a stake that its staker has kept, is missing until it is made good.
+    /// What does not come back, such as fees or a stake that its staker has kept, is missing until it is made good or written
+    /// down. More than a slashing was to leave of it, where it came too late, is surplus ([`Pool::write_up`]).
     ///
     /// # Errors
     ///
     /// [`PoolError::UnknownStake`], [`PoolError::StakeEnded`], [`PoolError::AboveStake`].
     pub fn end_stake(&mut self, outpoint: OutPoint, returned: Amount) -> Result<(), PoolError> {
         let stake = self.stakes.get_mut(&outpoint).ok_or(PoolError::UnknownStake(outpoint))?;
-        let (amount, value) = (returned, stake.value);
+        let (amount, whole) = (returned, stake.whole);
         if stake.status == PooledStatus::Ended {
             return Err(PoolError::StakeEnded(outpoint));
         }
-        if returned > value {
-            return Err(PoolError::AboveStake { outpoint, amount, value });
+        if returned > whole {
+            return Err(PoolError::AboveStake { outpoint, amount, value: whole });
         }
-        *stake = PooledStake { value: Amount::ZERO, status: PooledStatus::Ended };
-        self.staked -= value.to_sat();
+        self.staked -= stake.value.to_sat();
+        *stake = stake.ended();
         self.cash += returned.to_sat();
+        self.flows.returned += u128::from(returned.to_sat());
         Ok(())
     }
 
@@ -415,6 +508,7 @@ impl Pool {
             return Err(PoolError::NotMissing { amount, missing });
         }
         self.cash += amount.to_sat();
+        self.flows.made_good += u128::from(amount.to_sat());
         Ok(())
     }
 
@@ -484,9 +578,9 @@ impl Pool {
         &self.queue
     }
 
-    /// Whether everything was lost. Then nothing is minted, moved, earned or given up any more.
+    /// Whether the shares have lost everything. Then nothing is minted, moved, earned or given up any more.
     pub const fn is_frozen(&self) -> bool {
-        self.frozen
+        self.shares.assets() == 0 && self.shares.supply() > 0
     }
 
     /// A stake that something was minted for, be it gone or not.
@@ -509,13 +603,14 @@ impl Pool {
     }
 
     fn check_not_frozen(&self) -> Result<(), PoolError> {
-        if self.frozen { Err(PoolError::Frozen) } else { Ok(()) }
+        if self.is_frozen() { Err(PoolError::Frozen) } else { Ok(()) }
     }
 
     /// Neither side may exceed all bitcoin, so that no later sum of amounts can overflow.
     fn check_room(&self, amount: Amount) -> Result<(), PoolError> {
-        let issued = self.backing().issued.checked_add(amount);
-        issued.filter(|sum| *sum <= Amount::MAX_MONEY).map(drop).ok_or(PoolError::TooMuch { amount })
+        let Backing { reserves, issued } = self.backing();
+        let sum = reserves.max(issued).checked_add(amount);
+        sum.filter(|sum| *sum <= Amount::MAX_MONEY).map(drop).ok_or(PoolError::TooMuch { amount })
     }
 }
 

@@ -124,6 +124,32 @@ impl ExitQueue {
         Some(exit)
     }
 
+    pub(crate) fn raise_unbonding(&mut self, blocks: Timelock) {
+        self.unbonding = self.unbonding.max(blocks);
+    }
+
+    /// What the exits that wait have lost since they were quoted.
+    pub(crate) fn lost(&self) -> Amount {
+        let lost = self.exits.values().map(|exit| exit.quoted.to_sat() - exit.claim.to_sat());
+        Amount::from_sat(lost.sum())
+    }
+
+    /// Gives back so much of what the exits have lost, at most all of it, to each in proportion to its loss.
+    pub(crate) fn recover(&mut self, amount: u64) {
+        let whole = self.lost().to_sat();
+        let part_up_to = |lost: u64| {
+            let part = u128::from(amount) * u128::from(lost) / u128::from(whole.max(1));
+            u64::try_from(part).unwrap_or(amount)
+        };
+        let mut lost = 0;
+        for exit in self.exits.values_mut() {
+            let own = exit.quoted.to_sat() - exit.claim.to_sat();
+            exit.claim += Amount::from_sat(part_up_to(lost + own) - part_up_to(lost));
+            lost += own;
+        }
+        self.total += amount.min(whole);
+    }
+
     /// From now on, losses are divided by the claims as they are now.
     pub(crate) fn begin_run(&mut self) {
         for exit in self.exits.values_mut() {

@@ -12,7 +12,7 @@ use crate::lrt::{LrtError, LrtPool};
 use crate::pool::{Pool, PoolError, PooledStatus, SlashedStakes};
 use crate::risk::{RiskReport, StakeAtRisk};
 use crate::shares::Nav;
-use crate::stake::AdmittedStake;
+use crate::stake::{AdmittedStake, StakeStatus};
 use crate::table::{Table, id};
 use crate::units::{HolderId, PartsPerMillion, PoolId, ServiceId};
 
@@ -25,6 +25,8 @@ pub(crate) struct Receipts {
     pools: Table<(PoolId, Pool)>,
     pool_ids: BTreeMap<PoolId, u32>,
     lrt_pools: BTreeMap<PoolId, (u32, LrtPool)>,
+    /// When each pool, over stakes or over receipts, has minted the last time.
+    minted_at: BTreeMap<PoolId, Height>,
 }
 
 impl Receipts {
@@ -60,9 +62,13 @@ impl Receipts {
             Event::OpenLrt { pool, over, leverage_limit } => self.open_lrt(pool, over, *leverage_limit),
             Event::Transfer { pool, from, to, shares } => {
                 check_holder(from)?;
+                check_holder(to)?;
                 self.with(pool, |pool| pool.transfer(from, to, *shares))
             }
-            Event::PoolReward { pool, amount } => self.with(pool, |pool| pool.reward(*amount)),
+            Event::PoolReward { pool, amount } => {
+                self.check_reward(pool, height)?;
+                self.with(pool, |pool| pool.reward(*amount))
+            }
             Event::RequestExit { pool, holder, shares } => {
                 check_holder(holder)?;
                 self.with(pool, |pool| pool.request_exit(holder, *shares, height).map(drop))
@@ -76,20 +82,26 @@ impl Receipts {
             }
             Event::MakeGood { pool, amount } => self.with(pool, |pool| pool.make_good(*amount)),
             Event::WriteDown { pool, amount } => self.with(pool, |pool| pool.write_down(*amount).map(drop)),
+            Event::WriteUp { pool, amount } => self.with(pool, |pool| pool.write_up(*amount)),
+            Event::TakeCash { pool, amount } => self.with(pool, |pool| pool.take_cash(*amount)),
             Event::LeaveService { pool, service } => self.with_lrt(pool, |lrt, _| lrt.leave(service)),
             Event::LrtDeposit { pool, holder, shares } => {
                 check_holder(holder)?;
-                self.with_lrt(pool, |lrt, beneath| lrt.deposit(beneath, holder, *shares).map(drop))
+                self.with_lrt(pool, |lrt, beneath| lrt.deposit(beneath, holder, *shares).map(drop))?;
+                self.minted_at.insert(pool.clone(), height);
+                Ok(())
             }
             Event::LrtRedeem { pool, holder, shares } => {
                 check_holder(holder)?;
                 self.with_lrt(pool, |lrt, beneath| lrt.redeem(beneath, holder, *shares).map(drop))
             }
             Event::LrtTransfer { pool, from, to, shares } => {
+                check_holder(to)?;
                 self.with_lrt(pool, |lrt, _| lrt.transfer(from, to, *shares))
             }
             Event::LrtReward { pool, from, shares } => {
                 check_holder(from)?;
+                self.check_reward(pool, height)?;
                 self.with_lrt(pool, |lrt, beneath| lrt.reward(beneath, from, *shares))
             }
             // These concern stakes as well, and the book makes them.
@@ -104,6 +116,7 @@ impl Receipts {
             | Event::GiveBack { .. }
             | Event::ExpandStake { .. }
             | Event::EndStake { .. }
+            | Event::ReviveStake { .. }
             | Event::Slash { .. }
             | Event::Mint { .. }
             | Event::ChooseService { .. }
@@ -128,6 +141,14 @@ impl Receipts {
         let found = self.lrt_pools.get_mut(name).ok_or_else(|| BookError::UnknownPool(name.clone()))?;
         change(&mut found.1, &mut self.pools[found.0].1)
             .map_err(|error| BookError::Lrt { pool: name.clone(), error })
+    }
+
+    /// Rewards of a height come before receipts that are minted there.
+    fn check_reward(&self, name: &PoolId, height: Height) -> Result<(), BookError> {
+        if self.minted_at.get(name) == Some(&height) {
+            return Err(BookError::PoolRewardAfterMint { pool: name.clone(), height });
+        }
+        Ok(())
     }
 
     fn check_free(&self, name: &PoolId) -> Result<(), BookError> {
@@ -161,6 +182,7 @@ impl Receipts {
         name: &PoolId,
         holder: &HolderId,
         outpoint: &OutPoint,
+        height: Height,
     ) -> Result<(), BookError> {
         check_holder(holder)?;
         let (pool, stake) = (self.id(name)?, ledger.stake_id(outpoint)?);
@@ -173,6 +195,7 @@ impl Receipts {
         let minted = self.pools[pool].1.mint(holder, *outpoint, row.value);
         minted.map_err(|error| refusal(name, error))?;
         row.pool = Some(pool);
+        self.minted_at.insert(name.clone(), height);
         Ok(())
     }
 
@@ -213,6 +236,7 @@ impl Receipts {
         old: u32,
         new: &AdmittedStake,
         holder: Option<&HolderId>,
+        height: Height,
     ) -> Result<Option<u32>, BookError> {
         let row = &ledger.stakes[old];
         let Some(pool) = row.pool else {
@@ -222,11 +246,41 @@ impl Receipts {
         if let Some(holder) = holder {
             check_holder(holder)?;
         }
-        self.check_unbonding(pool, &new.outpoint(), new.data().unbonding_time)?;
         let (name, pool_of) = &mut self.pools[pool];
-        let expanded = pool_of.expand_stake(row.outpoint, row.value, new.outpoint(), new.value(), holder);
+        let expanded = pool_of.expand_stake(row.outpoint, new.outpoint(), new.value(), holder);
         expanded.map_err(|error| refusal(name, error))?;
+        pool_of.raise_unbonding(new.data().unbonding_time);
+        if holder.is_some() {
+            self.minted_at.insert(name.clone(), height);
+        }
         Ok(Some(pool))
+    }
+
+    /// Whether a stake whose coin has moved on into another one is still counted, so that both would be.
+    pub(crate) fn counts(&self, ledger: &Ledger, stake: u32) -> bool {
+        let row = &ledger.stakes[stake];
+        let pool = row.pool.map(|pool| &self.pools[pool].1);
+        match row.status {
+            StakeStatus::Active
+            | StakeStatus::Unbonding { .. }
+            | StakeStatus::Expired { .. }
+            | StakeStatus::Expanded => true,
+            StakeStatus::Returned => false,
+            // Its coin is its pool's, as long as that misses it.
+            StakeStatus::Spent => pool.is_some_and(|pool| pool.backing().missing() > Amount::ZERO),
+            StakeStatus::Slashed => {
+                let pooled = pool.and_then(|pool| pool.stake(&row.outpoint));
+                pooled.is_some_and(|pooled| pooled.status != PooledStatus::Ended)
+            }
+        }
+    }
+
+    /// A stake that was thought to be gone backs its pool again.
+    pub(crate) fn revive(&mut self, ledger: &Ledger, stake: u32) -> Result<(), BookError> {
+        let row = &ledger.stakes[stake];
+        let Some(pool) = row.pool else { return Ok(()) };
+        let (name, pool) = &mut self.pools[pool];
+        pool.revive_stake(row.outpoint).map_err(|error| refusal(name, error))
     }
 
     /// A stake that its staker could not hold back any longer, or what a slashing has left of it, comes back to its pool.

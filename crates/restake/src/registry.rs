@@ -35,6 +35,8 @@ pub(crate) struct Service {
     /// The accumulators of its providers, by provider.
     pub(crate) providers: BTreeMap<u32, u32>,
     pub(crate) exposure: Exposure,
+    /// All that it ever paid, so that no sum of its rewards exceeds what can be counted.
+    pub(crate) put_in: u128,
 }
 
 /// A provider, of whichever services.
@@ -110,7 +112,8 @@ impl Registry {
         let (name, terms) = (name.clone(), terms.clone());
         let index = id(self.services.len())?;
         self.service_ids.insert(name.clone(), index);
-        self.services.push(Service { name, terms, providers: BTreeMap::new(), exposure: Exposure::NONE });
+        let (providers, exposure) = (BTreeMap::new(), Exposure::NONE);
+        self.services.push(Service { name, terms, providers, exposure, put_in: 0 });
         Ok(())
     }
 

@@ -134,14 +134,15 @@ impl Rewards {
         Ok(Rewards { put_in, commission, held: 0, carry, per_sat, ..self })
     }
 
-    /// With what nobody can be paid any more given back: what is held, and the commission of a provider that was slashed.
-    /// Beside it, how much that is.
+    /// With what nobody can be paid any more given back: what is held while nothing is staked, and all of that and the
+    /// commission of a provider that was slashed. Beside it, how much that is.
     pub(crate) fn giving_back(self, slashed: bool) -> (Rewards, u128) {
+        let held = if slashed || self.staked == 0 { self.held } else { 0 };
         let commission = if slashed { self.commission } else { 0 };
         // Both are parts of what was put in.
-        let amount = self.held + commission;
-        let (commission, given_back) = (self.commission - commission, self.given_back + amount);
-        (Rewards { held: 0, commission, given_back, ..self }, amount)
+        let amount = held + commission;
+        let (held, commission) = (self.held - held, self.commission - commission);
+        (Rewards { held, commission, given_back: self.given_back + amount, ..self }, amount)
     }
 }
 

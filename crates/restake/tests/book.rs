@@ -228,8 +228,9 @@ fn nobody_acts_in_the_name_of_a_pool_over_receipts() {
     story.enter(admit(3, 50_000, &[1]));
     let (account, gift) = (holder("lrt:l"), shares * 2);
     let (from, to) = (holder("bob"), account.clone());
-    story.enter(Event::LrtTransfer { pool: pool("m"), from, to, shares: gift });
     for event in [
+        Event::LrtTransfer { pool: pool("m"), from, to, shares: gift },
+        Event::Transfer { pool: pool("p"), from: holder("bob"), to: account.clone(), shares: 1 },
         exit("p", "lrt:l", shares),
         Event::RequestWithdrawal { pool: pool("p"), holder: account.clone(), amount: sat(50_000) },
         Event::Transfer { pool: pool("p"), from: account.clone(), to: holder("eve"), shares },
@@ -454,7 +455,15 @@ fn only_what_is_spent_or_came_back_can_be_staked_anew() {
         StakeStatus::Unbonding { until: Height::new(400) },
     );
     refused(story().at(300).enter(slash(1)), StakeStatus::Slashed);
-    refused(story().at(300).enter(expand(1, 4, 100_000, &[1, 2], None)), StakeStatus::Expanded);
+    // One that is spent is its pool's, as long as that misses it.
+    refused(story().at(300).enter(end(1, End::Spent)), StakeStatus::Spent);
+    // Two that spend the same are not both on the chain.
+    let mut twice = story();
+    twice.at(300).enter(expand(1, 4, 100_000, &[1, 2], None));
+    let data = JournalledStake { spends: vec![outpoint(1)], ..stake_data(3, 100_000, &[2]) };
+    let input = BookError::SpentInput { outpoint: outpoint(3), input: outpoint(1), by: outpoint(4) };
+    let other = Event::AdmitStake { stake: Box::new(data.try_into().unwrap()) };
+    assert_eq!(twice.refused(other), input);
     let mut expired = story();
     expired.at(10_000);
     for n in [1, 2, 5] {
@@ -466,7 +475,8 @@ fn only_what_is_spent_or_came_back_can_be_staked_anew() {
         let spends = vec![output];
         let data = JournalledStake { spends, ..stake_data(3, 100_000, &[2]) };
         let anew = Event::AdmitStake { stake: Box::new(data.try_into().unwrap()) };
-        story().enter(end(1, End::Spent)).enter(anew.clone());
+        let made_good = Event::MakeGood { pool: pool("p"), amount: sat(100_000) };
+        story().enter(end(1, End::Spent)).enter(made_good).enter(anew.clone());
         story().enter(end(1, End::Unbonding)).at(300).enter(give_back_stake(1, 100_000)).enter(anew);
     }
 }
@@ -490,7 +500,7 @@ fn an_expansion_is_made_of_the_stake_that_it_expands() {
     ));
     story.enter(expand(4, 5, 60_000, &[2], None));
     assert_eq!(story.book.minted_in(&outpoint(5)).unwrap(), None);
-    // A pool whose exits are faster than the new stake unbonds does not take it.
+    // What is on the chain is taken, also by a pool whose exits are faster than the new stake unbonds.
     let timelock = Timelock::new(101).unwrap();
     let data = JournalledStake {
         spends: vec![outpoint(1)],
@@ -499,7 +509,13 @@ fn an_expansion_is_made_of_the_stake_that_it_expands() {
     };
     let slow =
         Event::ExpandStake { of: outpoint(1), stake: Box::new(data.try_into().unwrap()), holder: None };
-    assert!(matches!(story.refused(slow), BookError::PoolUnbonding { .. }));
+    let mut slower = story.clone();
+    slower.enter(slow);
+    assert_eq!(
+        view(&slower, "p").queue().unbonding(),
+        timelock,
+        "exits to come wait as long as it takes to unbond"
+    );
     story.enter(slash(1));
     let slashed = BookError::StakeEnded { outpoint: outpoint(1), status: StakeStatus::Slashed };
     assert_eq!(story.refused(expand(1, 3, 100_000, &[2], None)), slashed);
@@ -575,4 +591,137 @@ fn a_stake_is_back_only_when_its_lock_has_opened() {
     // The other one was withdrawn by its staker, which is missed.
     story.enter(end(2, End::Spent));
     assert_eq!(view(&story, "p").backing().missing(), sat(100_000));
+}
+
+#[test]
+fn a_loss_that_was_none_comes_back_as_if_it_had_not_been() {
+    let write_up = |amount| Event::WriteUp { pool: pool("p"), amount: sat(amount) };
+    let mut story = pooled();
+    let nine_tenths = view(&story, "p").balance(&holder("bob")) / 10 * 9;
+    story.enter(exit("p", "bob", nine_tenths)).enter(end(1, End::Unbonding)).at(300);
+    let before = view(&story, "p").clone();
+    // The coin was withdrawn before anybody sent the slashing: all of it comes back.
+    story.enter(slash(1)).enter(give_back_stake(1, 100_000));
+    assert_eq!(view(&story, "p").backing().surplus(), sat(LOSS_IN_UNBONDING));
+    let above = PoolError::NotSurplus { amount: sat(LOSS_IN_UNBONDING + 1), surplus: sat(LOSS_IN_UNBONDING) };
+    assert_eq!(
+        story.refused(write_up(LOSS_IN_UNBONDING + 1)),
+        BookError::Pool { pool: pool("p"), error: above }
+    );
+    assert!(matches!(story.refused(write_up(0)), BookError::Pool { error: PoolError::Shares(_), .. }));
+    story.enter(write_up(LOSS_IN_UNBONDING));
+    let after = view(&story, "p");
+    let claims = |pool: &Pool| pool.queue().iter().map(|(_, exit)| exit.claim).collect::<Vec<_>>();
+    assert_eq!((after.assets(), claims(after)), (before.assets(), claims(&before)));
+    assert_eq!(
+        (after.flows().lost, after.flows().recovered),
+        (LOSS_IN_UNBONDING.into(), LOSS_IN_UNBONDING.into())
+    );
+    assert_eq!(after.backing().surplus(), sat(0));
+}
+
+#[test]
+fn what_nobody_is_owed_is_lost_first_and_can_be_taken_back() {
+    let (good, take) = (
+        |amount| Event::MakeGood { pool: pool("p"), amount: sat(amount) },
+        |amount| Event::TakeCash { pool: pool("p"), amount: sat(amount) },
+    );
+    let mut story = pooled();
+    // Made good, and then found to be expanded: the operator's own money is in.
+    story.enter(end(1, End::Spent)).enter(good(100_000)).enter(expand(1, 3, 100_000, &[1, 2], None));
+    assert_eq!(view(&story, "p").backing().surplus(), sat(100_000));
+    let mut slashed = story.clone();
+    slashed.enter(slash(1));
+    assert_eq!(view(&slashed, "p").flows().lost, 0, "the surplus bears it");
+    assert_eq!(view(&slashed, "p").backing().surplus(), sat(100_000 - LOSS));
+    story.enter(take(100_000));
+    assert_eq!(view(&story, "p").backing(), Backing { reserves: sat(200_000), issued: sat(200_000) });
+    let poor = PoolError::NotEnoughCash { due: sat(1), cash: sat(0) };
+    assert_eq!(story.refused(take(1)), BookError::Pool { pool: pool("p"), error: poor });
+    // Cash that was typed and never came is missing once it is taken out, and borne by all.
+    story.at(300).enter(Event::PoolReward { pool: pool("p"), amount: sat(1_000) }).enter(take(1_000));
+    assert_eq!(view(&story, "p").backing().missing(), sat(1_000));
+    story.enter(Event::WriteDown { pool: pool("p"), amount: sat(1_000) });
+    assert_eq!(view(&story, "p").assets(), sat(200_000));
+}
+
+#[test]
+fn a_written_down_pool_whose_coin_turns_up_is_frozen_no_more() {
+    let mut story = Story::new();
+    story.enter(admit(1, 100_000, &[1])).enter(open("p", 100)).enter(mint("p", "alice", 1));
+    story.enter(end(1, End::Spent)).enter(Event::WriteDown { pool: pool("p"), amount: sat(100_000) });
+    assert!(view(&story, "p").is_frozen());
+    story.enter(expand(1, 3, 130_000, &[1], None));
+    assert_eq!((view(&story, "p").backing().surplus(), view(&story, "p").is_frozen()), (sat(130_000), true));
+    story.enter(Event::WriteUp { pool: pool("p"), amount: sat(130_000) });
+    assert_eq!((view(&story, "p").assets(), view(&story, "p").is_frozen()), (sat(130_000), false));
+}
+
+#[test]
+fn a_stake_that_was_entered_as_spent_by_mistake_comes_back() {
+    let revive = |n| Event::ReviveStake { stake: outpoint(n) };
+    let mut story = pooled();
+    let before = view(&story, "p").backing();
+    let lives = |status| BookError::StakeLives { outpoint: outpoint(1), status };
+    assert_eq!(story.refused(revive(1)), lives(StakeStatus::Active));
+    story.at(300).enter(end(1, End::Spent)).enter(revive(1));
+    assert_eq!((view(&story, "p").backing(), story.status(1)), (before, StakeStatus::Active));
+    // It counts for nobody before it is allocated, but stands for what it stood for.
+    let exposure = story.book.exposure(&outpoint(1)).unwrap();
+    assert_eq!((exposure.nominal.len(), exposure.leaving.len()), (0, 2));
+    story.enter(share(1, "a"));
+    // It expires when it always would have.
+    assert_eq!(story.book.due(Height::new(10_000)), Some(outpoint(1)));
+    // Past its expiry it is back as expired, and slashed at once if its provider has been slashed meanwhile.
+    let mut late = pooled();
+    late.enter(end(1, End::Spent)).at(10_000).enter(end(2, End::Expired)).enter(revive(1));
+    assert_eq!(late.status(1), StakeStatus::Expired { until: Height::new(10_100) });
+    let mut caught = pooled();
+    caught.enter(end(1, End::Spent)).enter(slash(1)).enter(revive(1));
+    assert_eq!((caught.status(1), view(&caught, "p").flows().lost), (StakeStatus::Slashed, LOSS.into()));
+    assert_eq!(caught.refused(revive(1)), lives(StakeStatus::Slashed));
+    // An expansion of a history that is no more: the new stake is gone, and the old one there again.
+    let mut reorganised = pooled();
+    reorganised.enter(expand(1, 3, 120_000, &[1, 2], Some("carol")));
+    let by = BookError::SpentStake { outpoint: outpoint(1), by: outpoint(3) };
+    assert_eq!(reorganised.refused(revive(1)), by);
+    reorganised.enter(end(3, End::Spent)).enter(revive(1));
+    assert_eq!(view(&reorganised, "p").backing().missing(), sat(20_000), "Carol's coin is not there");
+    reorganised.enter(expand(1, 4, 120_000, &[1, 2], None));
+    assert_eq!(view(&reorganised, "p").backing().missing(), sat(0));
+}
+
+#[test]
+fn an_expansion_into_a_slashed_provider_is_slashed_with_it() {
+    let mut story = pooled();
+    story.enter(slash(7));
+    // What is on the chain cannot be refused, and escapes nothing.
+    story.enter(expand(1, 3, 120_000, &[1, 2, 7], Some("carol")));
+    assert_eq!([1, 3].map(|n| story.status(n)), [StakeStatus::Expanded, StakeStatus::Slashed]);
+    assert_eq!(view(&story, "p").flows().lost, 12_100);
+    assert_eq!(["a", "b"].map(|name| story.service_exposure(name).lost), [sat(12_100); 2]);
+    // A stake that comes alone is refused, as ever.
+    assert!(matches!(story.refused(admit(4, 50_000, &[7])), BookError::SlashedProvider { .. }));
+    // Others can slash nothing of it, and it is no longer there to be lost again.
+    story.enter(slash(1));
+    assert_eq!(view(&story, "p").flows().lost, 12_100);
+}
+
+#[test]
+fn rewards_of_a_pool_come_before_receipts_that_are_minted_at_their_height() {
+    let mut story = pooled();
+    let reward = Event::PoolReward { pool: pool("p"), amount: sat(20_000) };
+    let late =
+        |name, height| BookError::PoolRewardAfterMint { pool: pool(name), height: Height::new(height) };
+    assert_eq!(story.refused(reward.clone()), late("p", 200));
+    story.at(300).enter(reward.clone()).enter(admit(3, 900_000, &[1])).enter(mint("p", "eve", 3));
+    assert_eq!(story.refused(reward), late("p", 300), "nobody steps in front of a reward");
+    // Receipts over receipts alike.
+    story.enter(Event::OpenLrt { pool: pool("l"), over: pool("p"), leverage_limit: PartsPerMillion::ONE });
+    let shares = view(&story, "p").balance(&holder("alice")) / 2;
+    story.enter(Event::LrtDeposit { pool: pool("l"), holder: holder("alice"), shares });
+    let reward = Event::LrtReward { pool: pool("l"), from: holder("bob"), shares: 1_000_000_000 };
+    assert_eq!(story.refused(reward.clone()), late("l", 300));
+    story.at(301).enter(reward).enter(expand(1, 4, 120_000, &[1, 2], Some("carol")));
+    assert_eq!(story.refused(Event::PoolReward { pool: pool("p"), amount: sat(1) }), late("p", 301));
 }

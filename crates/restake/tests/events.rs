@@ -103,6 +103,9 @@ fn events() -> Vec<(Event, Value)> {
             json!({"return_stake": {"stake": stake, "returned": 5}}),
         ),
         (Event::MakeGood { pool: pool(), amount: sat(5) }, json!({"make_good": {"pool": "p", "amount": 5}})),
+        (Event::ReviveStake { stake: outpoint(1) }, json!({"revive_stake": {"stake": stake}})),
+        (Event::WriteUp { pool: pool(), amount: sat(5) }, json!({"write_up": {"pool": "p", "amount": 5}})),
+        (Event::TakeCash { pool: pool(), amount: sat(5) }, json!({"take_cash": {"pool": "p", "amount": 5}})),
         (
             Event::WriteDown { pool: pool(), amount: sat(5) },
             json!({"write_down": {"pool": "p", "amount": 5}}),

@@ -165,7 +165,8 @@ fn no_more_comes_back_of_a_stake_than_it_has() {
     pool.mint(&holder("bob"), outpoint(1), sat(500)).unwrap();
     pool.slash(&[(outpoint(0), sat(10))]).unwrap();
     let before = pool.clone();
-    for (n, value) in [(0, 990), (1, 500)] {
+    // A slashing may come too late on the chain, so what it takes in the books may come back.
+    for (n, value) in [(0, 1_000), (1, 500)] {
         let (outpoint, amount, value) = (outpoint(n), sat(value + 1), sat(value));
         assert_eq!(pool.end_stake(outpoint, amount), Err(PoolError::AboveStake { outpoint, amount, value }));
         assert_eq!(pool, before);
@@ -181,33 +182,33 @@ fn a_stake_becomes_another_that_nothing_was_minted_for_while_it_is_there() {
     pool.mint(&holder("bob"), outpoint(1), sat(500)).unwrap();
     pool.slash(&[(outpoint(1), sat(100))]).unwrap();
     let (before, carol) = (pool.clone(), holder("carol"));
-    let mut expand = |of: u32, value, into: u32, after, to: Option<&HolderId>| {
-        let refusal = pool.expand_stake(outpoint(of), sat(value), outpoint(into), sat(after), to);
+    let mut expand = |of: u32, into: u32, after, to: Option<&HolderId>| {
+        let refusal = pool.expand_stake(outpoint(of), outpoint(into), sat(after), to);
         assert_eq!(pool, before);
         refusal
     };
-    assert_eq!(expand(9, 1_000, 2, 1_000, None), Err(PoolError::UnknownStake(outpoint(9))));
-    assert_eq!(expand(1, 500, 2, 500, None), Err(PoolError::AlreadySlashed(outpoint(1))));
+    assert_eq!(expand(9, 2, 1_000, None), Err(PoolError::UnknownStake(outpoint(9))));
+    assert_eq!(expand(1, 2, 500, None), Err(PoolError::AlreadySlashed(outpoint(1))));
     for into in [0, 1] {
-        assert_eq!(expand(0, 1_000, into, 1_000, None), Err(PoolError::AlreadyMinted(outpoint(into))));
+        assert_eq!(expand(0, into, 1_000, None), Err(PoolError::AlreadyMinted(outpoint(into))));
     }
     let refusal = PoolError::NoReceiver { outpoint: outpoint(2), more: sat(1) };
-    assert_eq!(expand(0, 1_000, 2, 1_001, None), Err(refusal));
+    assert_eq!(expand(0, 2, 1_001, None), Err(refusal));
     for after in [1_000, 999] {
         let nothing = Err(PoolError::Shares(ShareError::Nothing));
-        assert_eq!(expand(0, 1_000, 2, after, Some(&carol)), nothing, "{after}");
+        assert_eq!(expand(0, 2, after, Some(&carol)), nothing, "{after}");
     }
     let all = bitcoin::Amount::MAX_MONEY.to_sat();
     let amount = sat(all - 1_000);
-    assert_eq!(expand(0, 1_000, 2, all, Some(&carol)), Err(PoolError::TooMuch { amount }));
+    assert_eq!(expand(0, 2, all, Some(&carol)), Err(PoolError::TooMuch { amount }));
     // No receipts for what is worth more while something else is missing.
     pool.end_stake(outpoint(1), sat(399)).unwrap();
     let after = Backing { reserves: sat(1_599), issued: sat(1_600) };
-    let unbacked = pool.expand_stake(outpoint(0), sat(1_000), outpoint(2), sat(1_200), Some(&carol));
+    let unbacked = pool.expand_stake(outpoint(0), outpoint(2), sat(1_200), Some(&carol));
     assert_eq!(unbacked, Err(PoolError::Unbacked { after }));
     pool.make_good(sat(1)).unwrap();
     let rate = pool.clone();
-    let shares = pool.expand_stake(outpoint(0), sat(1_000), outpoint(2), sat(1_200), Some(&carol)).unwrap();
+    let shares = pool.expand_stake(outpoint(0), outpoint(2), sat(1_200), Some(&carol)).unwrap();
     assert_eq!((pool.balance(&carol), pool.flows().minted), (shares, 1_700));
     assert!(rate_has_not_fallen(&rate, &pool) && (199..=200).contains(&worth(&pool, "carol")));
 }
@@ -224,7 +225,7 @@ fn a_frozen_pool_gives_no_receipts_for_an_expansion_either() {
     assert!(pool.is_frozen());
     let before = pool.clone();
     let expand = |pool: &mut Pool, after, to: Option<&HolderId>| {
-        pool.expand_stake(outpoint(0), sat(1_000), outpoint(2), sat(after), to)
+        pool.expand_stake(outpoint(0), outpoint(2), sat(after), to)
     };
     assert_eq!(expand(&mut pool, 1_001, Some(&holder("carol"))), Err(PoolError::Frozen));
     assert_eq!(pool, before);
@@ -335,7 +336,10 @@ fn reports_are_in_satoshi_and_in_decimal_texts() {
     );
     assert_eq!(
         serde_json::to_value(pool.flows()).unwrap(),
-        serde_json::json!({ "minted": "1000", "rewards": "0", "lost": "0", "paid": "0" })
+        serde_json::json!({
+            "minted": "1000", "rewards": "0", "lost": "0", "recovered": "0", "paid": "0", "returned": "0",
+            "made_good": "0", "taken": "0"
+        })
     );
     assert_eq!(
         serde_json::to_value(pool.queue().iter().next().unwrap().1).unwrap(),

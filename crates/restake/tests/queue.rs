@@ -178,6 +178,38 @@ fn exits_are_paid_in_the_order_of_their_requests() {
 }
 
 #[test]
+fn a_late_recovery_is_divided_by_what_all_have_and_no_exit_gets_more_than_its_quote() {
+    let mut pool = three();
+    let [ann, bob] = ["ann", "bob"].map(|name| exit_all(&mut pool, name, 1));
+    pool.slash(&[(outpoint(0), sat(900))]).unwrap();
+    // Something happens between, so that it is no longer as if the loss had been lower.
+    pool.reward(sat(300)).unwrap();
+    let claims = |pool: &Pool| [ann, bob].map(|id| pool.queue().get(id).unwrap().claim.to_sat());
+    assert_eq!((claims(&pool), pool.assets()), ([700, 700], sat(1_000)));
+    // The slashing came too late: of 900 sat that come back, exits with 1,400 of 2,400 sat get 525, to each the half.
+    pool.end_stake(outpoint(0), sat(1_000)).unwrap();
+    pool.write_up(sat(900)).unwrap();
+    assert_eq!((claims(&pool), pool.assets()), ([962, 963], sat(1_375)));
+    assert_eq!(pool.backing().surplus(), sat(0));
+    // A second coin comes back above its loss: exits are at their quotes with 75 sat, and the shares have the rest.
+    pool.slash(&[(outpoint(1), sat(100))]).unwrap();
+    pool.reward(sat(1)).unwrap();
+    pool.end_stake(outpoint(1), sat(1_000)).unwrap();
+    let lost = pool.queue().iter().map(|(_, exit)| (exit.quoted - exit.claim).to_sat()).sum::<u64>();
+    pool.write_up(sat(100)).unwrap();
+    let now: u64 = claims(&pool).iter().sum();
+    assert!(now <= 2_000 && now + lost >= 2_000, "{now} after {lost}");
+    assert_eq!(pool.write_up(sat(1)), Err(PoolError::NotSurplus { amount: sat(1), surplus: sat(0) }));
+    // Without shares, what exits have not lost can go to nobody.
+    let mut pool = pool_of("ann", 1_000);
+    let id = exit_all(&mut pool, "ann", 1);
+    pool.slash(&[(outpoint(0), sat(10))]).unwrap();
+    pool.end_stake(outpoint(0), sat(995)).unwrap();
+    pool.write_up(sat(5)).unwrap();
+    assert_eq!(pool.finalise_exit(id, at(101)).unwrap().paid, sat(995));
+}
+
+#[test]
 fn nothing_is_paid_that_is_not_there() {
     let mut pool = pool_of("ann", 1_000);
     let id = exit_all(&mut pool, "ann", 1);

@@ -241,16 +241,30 @@ fn rewards_of_18_decimals_fit_whatever_the_stake() {
 fn whatever_is_held_fits_the_first_sat_that_comes() {
     let mut story = Story::new();
     story.enter(opt_in("a", 3, 1_000_000));
+    // What a service pays is counted in sum as well, so that no claim at several of its providers can be too large.
+    let (most, too_much) = (u128::MAX / 2, BookError::Overflow("the sum of all rewards"));
     for provider in [1, 3] {
-        story.enter(reward("a", provider, "ua", u128::MAX - 1));
-        assert_eq!(story.rewards("a", provider).held, u128::MAX - 1);
+        story.enter(reward("a", provider, "ua", most - 1));
+        assert_eq!(story.rewards("a", provider).held, most - 1);
     }
+    assert_eq!(story.refused(reward("a", 2, "ua", 4)), too_much);
     story.enter(admit(1, 50_000, &[1, 3])).enter(exclusive(1, "a", &[(1, 1), (3, 1)]));
     for provider in [1, 3] {
         story.enter(reward("a", provider, "ua", 1));
         assert_eq!(story.rewards("a", provider).held, 0);
     }
-    assert_eq!((story.claimable(1, "a"), story.rewards("a", 3).commission), (u128::MAX, u128::MAX));
+    assert_eq!((story.claimable(1, "a"), story.rewards("a", 3).commission), (most, most));
+}
+
+#[test]
+fn a_service_that_names_its_coin_like_another_stops_no_claim_there() {
+    let mut story = two_stakes();
+    story.enter(register("evil", "ua")).enter(opt_in("evil", 1, 0)).enter(share(1, "evil"));
+    story.enter(reward("evil", 1, "ua", u128::MAX)).enter(claim(1, "evil"));
+    story.enter(reward("a", 1, "ua", 300)).enter(claim(1, "a"));
+    let paid = |name| story.book.paid_by(&service(name), &account(1)).unwrap();
+    assert_eq!((paid("a"), paid("evil")), (200, u128::MAX));
+    assert_eq!(story.paid(1, "ua"), u128::MAX, "the most that can be counted");
 }
 
 #[test]
@@ -328,12 +342,18 @@ fn what_can_reach_nobody_goes_back_to_the_service() {
     story.enter(give_back("a", 3));
     assert_eq!((story.rewards("a", 3).held, story.rewards("a", 3).given_back), (0, 70));
     assert_eq!(story.refused(give_back("a", 3)), nothing);
-    // What somebody has earned stays, be it a stake or a provider in office.
-    story.enter(admit(1, 100_000, &[3])).enter(share(1, "a")).enter(reward("a", 3, "ua", 1_000));
+    // What somebody has earned stays, be it a stake or a provider in office, and so does what a stake that counts waits for.
+    story.enter(reward("a", 3, "ua", 70)).enter(admit(1, 100_000, &[3])).enter(share(1, "a"));
+    assert_eq!(story.refused(give_back("a", 3)), nothing);
+    story
+        .enter(withdraw(1, "a"))
+        .enter(give_back("a", 3))
+        .enter(share(1, "a"))
+        .enter(reward("a", 3, "ua", 1_000));
     assert_eq!(story.refused(give_back("a", 3)), nothing);
     story.enter(slash(3)).enter(give_back("a", 3));
     let rewards = story.rewards("a", 3);
-    assert_eq!((rewards.commission, rewards.given_back), (0, 170));
+    assert_eq!((rewards.commission, rewards.given_back), (0, 240));
     assert_eq!(story.refused(give_back("a", 3)), nothing);
     story.enter(claim(1, "a"));
     assert_eq!(story.paid(1, "ua"), 900);

@@ -23,8 +23,17 @@ pub struct PooledStake {
     /// What it contributes to the reserves, in satoshi.
     #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub value: Amount,
+    /// What it contributed before it was slashed or ended, in satoshi.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
+    pub whole: Amount,
     /// Where it is in its life.
     pub status: PooledStatus,
+}
+
+impl PooledStake {
+    pub(crate) const fn ended(self) -> Self {
+        PooledStake { value: Amount::ZERO, status: PooledStatus::Ended, ..self }
+    }
 }
 
 /// What a pool has against what it owes, in satoshi.
@@ -44,6 +53,11 @@ impl Backing {
         self.issued.checked_sub(self.reserves).unwrap_or(Amount::ZERO)
     }
 
+    /// What there is and nobody is owed: a loss that was none, or more than was missing.
+    pub fn surplus(&self) -> Amount {
+        self.reserves.checked_sub(self.issued).unwrap_or(Amount::ZERO)
+    }
+
     /// Reserves over receipts, rounded down. `None` while nothing is issued.
     pub fn ratio_floor(&self) -> Option<PartsPerMillion> {
         PartsPerMillion::ratio_floor(self.reserves.to_sat().into(), self.issued.to_sat().into())
@@ -52,7 +66,8 @@ impl Backing {
 
 /// Everything that ever went through a pool, in satoshi.
 ///
-/// Always `minted + rewards = assets + queued + lost + paid`.
+/// Always `minted + rewards + recovered = assets + queued + lost + paid`, and
+/// `rewards + returned + made_good = cash + taken + paid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Flows {
     /// Stakes that receipts were minted for.
@@ -64,9 +79,21 @@ pub struct Flows {
     /// Slashed, and written down.
     #[serde(with = "crate::units::decimal")]
     pub lost: u128,
+    /// Losses that were none after all.
+    #[serde(with = "crate::units::decimal")]
+    pub recovered: u128,
     /// Paid to exits.
     #[serde(with = "crate::units::decimal")]
     pub paid: u128,
+    /// Stakes that came back as cash.
+    #[serde(with = "crate::units::decimal")]
+    pub returned: u128,
+    /// Cash for what was missing.
+    #[serde(with = "crate::units::decimal")]
+    pub made_good: u128,
+    /// Cash that left other than to exits.
+    #[serde(with = "crate::units::decimal")]
+    pub taken: u128,
 }
 
 /// What a slashing took, and from whom: the parts are the whole.

@@ -64,6 +64,17 @@ pub enum PoolError {
         /// What the stake has.
         value: Amount,
     },
+    /// More than the pool has and owes nobody.
+    #[error("{} sat are more than the {} sat that nobody is owed", amount.to_sat(), surplus.to_sat())]
+    NotSurplus {
+        /// What would be given.
+        amount: Amount,
+        /// What nobody is owed.
+        surplus: Amount,
+    },
+    /// The stake has not ended, so it cannot come back.
+    #[error("stake {0} has not left the pool")]
+    StakeLives(OutPoint),
     /// Somebody would be left with shares of nothing.
     #[error("{} sat would leave nothing to the other shares", amount.to_sat())]
     LeavesNothing {

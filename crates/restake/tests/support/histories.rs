@@ -142,6 +142,17 @@ pub(crate) enum Attempt {
         pool: Index,
         parts: u64,
     },
+    WriteUp {
+        pool: Index,
+        parts: u64,
+    },
+    TakeCash {
+        pool: Index,
+        parts: u64,
+    },
+    Revive {
+        stake: Index,
+    },
     Choose {
         service: Index,
         part: u32,
@@ -261,6 +272,9 @@ fn attempt() -> impl Strategy<Value = Attempt> {
     let cash = prop_oneof![
         5 => (any_of(), parts()).prop_map(|(pool, parts)| Attempt::MakeGood { pool, parts }),
         4 => (any_of(), parts()).prop_map(|(pool, parts)| Attempt::WriteDown { pool, parts }),
+        3 => (any_of(), parts()).prop_map(|(pool, parts)| Attempt::WriteUp { pool, parts }),
+        1 => (any_of(), few()).prop_map(|(pool, parts)| Attempt::TakeCash { pool, parts }),
+        3 => any_of().prop_map(|stake| Attempt::Revive { stake }),
         2 => (any_of(), 0..100_000u64).prop_map(|(pool, amount)| Attempt::PoolReward { pool, amount }),
         2 => Just(Attempt::Ruin),
     ];
@@ -483,6 +497,22 @@ pub(crate) fn event(attempt: &Attempt, book: &Book, height: u32) -> Option<Event
             let pool = pool_of(pool);
             let amount = amount_of(missing(&pool), *parts) + sat(parts / 1_001);
             Event::WriteDown { pool, amount }
+        }
+        Attempt::WriteUp { pool, parts } => {
+            let pool = pool_of(pool);
+            let surplus = book.pool(&pool).unwrap().backing().surplus();
+            Event::WriteUp { amount: amount_of(surplus, *parts) + sat(parts / 1_001), pool }
+        }
+        Attempt::TakeCash { pool, parts } => {
+            let pool = pool_of(pool);
+            let cash = book.pool(&pool).unwrap().cash();
+            Event::TakeCash { amount: amount_of(cash, *parts) + sat(parts / 1_001), pool }
+        }
+        Attempt::Revive { stake: other } => {
+            // Mostly one that was spent not long ago.
+            let gone = |stake: &StakeView<'_>| matches!(stake.status, StakeStatus::Spent);
+            let last = book.stakes().filter(gone).map(|stake| stake.outpoint).last();
+            Event::ReviveStake { stake: last.unwrap_or_else(|| outpoint(pick(book, other))) }
         }
         Attempt::Choose { service: at, part } => {
             let (service, part) = (service(service_of(at).0), PartsPerMillion::new(*part));
