@@ -32,6 +32,9 @@ fn what_makes_no_sense_is_a_usage_error() {
         "book claim --owner text:ann --service a",
         "book claim --all --owner ann",
         "book pool write-down a",
+        "book pool write-up a",
+        "book pool take-cash a",
+        "book revive",
         "book finalise 5",
         "book pool open a",
         "book import",
@@ -539,6 +542,8 @@ fn every_command_that_makes_entries_has_a_dry_run_and_no_other_has() {
         "pool reward",
         "pool make-good",
         "pool write-down",
+        "pool write-up",
+        "pool take-cash",
         "pool choose",
         "pool leave",
         "pool deposit",
@@ -548,6 +553,7 @@ fn every_command_that_makes_entries_has_a_dry_run_and_no_other_has() {
         "exit",
         "finalise",
         "return",
+        "revive",
     ] {
         assert!(has(line), "{line}");
     }
@@ -839,4 +845,93 @@ fn a_pool_over_receipts_is_drawn_with_its_rate_times_the_value_beneath() {
     let text = std::fs::read_to_string(&svg).unwrap();
     assert!(text.contains(">l</text>") && text.contains(">p</text>"), "{text}");
     kept.refused(&format!("plot --out {} --pool q", svg.display()), "unknown-pool");
+}
+
+#[test]
+fn a_stake_that_was_called_spent_by_mistake_is_revived() {
+    let kept = Kept::new();
+    let (first, before) = (outpoint(1), kept.json("show")["pools"][0]["backing"].clone());
+    let lives = kept.refused(&format!("revive {first}"), "stake-lives");
+    assert!(lives["message"].as_str().unwrap().contains("active"), "{lives}");
+    kept.entry(&format!("end {first} --by spent --height 110"));
+    for line in [format!("return {first} --amount 5sat"), format!("end {first} --by unbonding")] {
+        let refused = kept.refused(&line, "inactive");
+        assert!(
+            refused["next"].as_str().unwrap().contains(&format!("tapstake book revive {first}")),
+            "{refused}"
+        );
+    }
+    let revived = kept.entry(&format!("revive {first}"));
+    assert_eq!((&revived["status"], &revived["missing_sat"]), (&"active".into(), &0.into()));
+    assert_eq!(revived["leaving"]["a"]["nominal_sat"], "100000");
+    assert_eq!(kept.json("show")["pools"][0]["backing"], before);
+    // Its provider is slashed meanwhile, and it with it.
+    kept.entry(&format!("end {first} --by spent"));
+    let mut ledger = Ledger::open(&kept.file()).unwrap();
+    let slash = json!({"height": 120, "event": {"slash": {"provider": KEYS[2]}}});
+    ledger.append(serde_json::from_value(slash).unwrap()).unwrap();
+    drop(ledger);
+    let revived = kept.entry(&format!("revive {first}"));
+    assert_eq!(revived["status"], "slashed");
+    let borne = &revived["borne"][0];
+    let both = ["from_shares_sat", "from_exits_sat"].map(|part| borne[part].as_u64().unwrap());
+    assert_eq!(both, [10_100, 0], "{revived}");
+    let stays = kept.refused(&format!("revive {first}"), "stake-lives");
+    assert!(stays["next"].as_str().unwrap().contains("pool write-up"), "{stays}");
+    assert_eq!(kept.json("audit")["verdict"], "the books balance");
+}
+
+#[test]
+fn cash_that_was_too_much_is_taken_out_and_a_loss_that_was_none_is_taken_back() {
+    let kept = Kept::new();
+    let (first, second) = (outpoint(1), outpoint(2));
+    kept.entry("exit --amount 15000sat --pool p --holder bob --height 105");
+    kept.entry(&format!("end {first} --by spent --height 110"));
+    assert_eq!(kept.entry("pool make-good p 100000sat")["missing_sat"], 0);
+    let none = kept.refused("pool write-up p 1sat", "not-surplus");
+    assert!(none["next"].as_str().unwrap().starts_with("nothing is left over in p"), "{none}");
+    let revived = kept.entry(&format!("revive {first}"));
+    assert_eq!(revived["surplus_sat"], 100_000, "{revived}");
+    let shown = kept.json("show");
+    assert_eq!(shown["pools"][0]["surplus_sat"], 100_000);
+    assert!(kept.text("risk").contains("owed to nobody   100000 sat"), "{}", kept.text("risk"));
+    let above = kept.refused("pool write-up p 100001sat", "not-surplus");
+    assert_eq!(above["next"], "give at most 100000 sat");
+    kept.refused("pool take-cash p 100001sat", "cash");
+    let taken = kept.entry("pool take-cash p 100000sat");
+    assert_eq!((&taken["missing_sat"], &taken["surplus_sat"]), (&0.into(), &Value::Null));
+    assert!(!kept.text("risk").contains("owed to nobody"));
+
+    // A stake of a third of the pool is written down, and there after all.
+    kept.entry(&format!("end {second} --by spent"));
+    let borne = kept.entry("pool write-down p 50000sat");
+    assert_eq!(borne["borne"], json!([{"pool": "p", "from_shares_sat": 45_000, "from_exits_sat": 5_000}]));
+    kept.entry(&format!("revive {second}"));
+    let gained = kept.entry("pool write-up p 50000sat --dry-run");
+    assert_eq!(gained["gained"], json!([{"pool": "p", "to_shares_sat": 45_000, "to_exits_sat": 5_000}]));
+    let said = kept.text("pool write-up p 50000sat");
+    assert!(said.contains("in p: 45000 sat to shares, 5000 sat to exits"), "{said}");
+    let pool = kept.json("show")["pools"][0].clone();
+    assert_eq!(
+        (&pool["surplus_sat"], &pool["assets_sat"], &pool["queued_sat"]),
+        (&0.into(), &135_000.into(), &15_000.into())
+    );
+
+    let folder = kept.folder.path().join("csv");
+    kept.json(&format!("export --csv {}", folder.display()));
+    let pools = std::fs::read_to_string(folder.join("pools.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = pools.lines().map(|line| line.split(',').collect()).collect();
+    let of = |name: &str| rows[1][rows[0].iter().position(|column| *column == name).unwrap()];
+    assert_eq!(
+        ["surplus_sat", "lost_sat", "recovered_sat", "returned_sat", "made_good_sat", "taken_sat"].map(of),
+        ["0", "50000", "50000", "0", "100000", "100000"]
+    );
+    assert_eq!(kept.json("audit")["verdict"], "the books balance");
+}
+
+#[test]
+fn rewards_of_a_pool_come_at_a_later_height_than_what_it_minted() {
+    let kept = Kept::new();
+    let refused = kept.refused("pool reward p 5sat", "reward-after-change");
+    assert_eq!(refused["next"], "give --height 101, or more");
 }

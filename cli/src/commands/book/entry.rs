@@ -6,7 +6,7 @@ use bitcoin::{Amount, OutPoint};
 use serde::Serialize;
 use tapstake_ledger::{Head, IndexState, Ledger, LedgerError, Record, Stopped, TornLine};
 use tapstake_params::Height;
-use tapstake_restake::{Book, Denomination, Entry, Event, Loss, PoolId, ServiceId};
+use tapstake_restake::{Backing, Book, Denomination, Entry, Event, Flows, Loss, PoolId, ServiceId};
 
 use super::show::Left;
 use super::{BookFile, refused};
@@ -214,6 +214,8 @@ pub(super) struct Outcome {
     pub(super) lost_sat: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) borne: Option<Vec<Borne>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) gained: Vec<Gained>,
     /// In base units of `denomination`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) given_back: Option<String>,
@@ -222,6 +224,12 @@ pub(super) struct Outcome {
     /// In that pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) missing_sat: Option<u64>,
+    /// What that pool has and owes nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) surplus_sat: Option<u64>,
+    /// Of the stake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) leaving: Option<BTreeMap<ServiceId, Left>>,
 }
@@ -240,29 +248,57 @@ pub(super) struct Borne {
     from_exits_sat: u64,
 }
 
-/// What every pool has lost, and what its shares and exits had before an entry.
-pub(super) struct Before(BTreeMap<PoolId, (u128, Amount, Amount)>);
+/// What a pool got back of what it had lost, and who of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Gained {
+    pool: PoolId,
+    to_shares_sat: u64,
+    to_exits_sat: u64,
+}
+
+/// What a pool has and owes nobody, if there is any.
+pub(super) fn surplus(backing: Backing) -> Option<u64> {
+    Some(backing.surplus().to_sat()).filter(|sat| *sat > 0)
+}
+
+/// What every pool has lost and got back, and what its shares and exits had before an entry.
+pub(super) struct Before(BTreeMap<PoolId, (Flows, Amount, Amount)>);
 
 impl Before {
     pub(super) fn of(book: &Book) -> Self {
         let pools = book
             .pools()
-            .map(|(name, pool)| (name.clone(), (pool.flows().lost, pool.assets(), pool.queue().total())));
+            .map(|(name, pool)| (name.clone(), (*pool.flows(), pool.assets(), pool.queue().total())));
         Before(pools.collect())
     }
 
     /// Who has borne what since then.
     pub(super) fn borne(&self, book: &Book) -> Vec<Borne> {
-        let hit = self.0.iter().filter_map(|(name, (lost, assets, queued))| {
+        let hit = self.0.iter().filter_map(|(name, (flows, assets, queued))| {
             let pool = book.pool(name).ok()?;
             let less = |before: &Amount, now| before.checked_sub(now).unwrap_or(Amount::ZERO).to_sat();
-            (*lost < pool.flows().lost).then(|| Borne {
+            (flows.lost < pool.flows().lost).then(|| Borne {
                 pool: name.clone(),
                 from_shares_sat: less(assets, pool.assets()),
                 from_exits_sat: less(queued, pool.queue().total()),
             })
         });
         hit.collect()
+    }
+
+    /// Who has got back what since then.
+    pub(super) fn gained(&self, book: &Book) -> Vec<Gained> {
+        let risen = self.0.iter().filter_map(|(name, (flows, assets, queued))| {
+            let pool = book.pool(name).ok()?;
+            let more =
+                |before: &Amount, now: Amount| now.checked_sub(*before).unwrap_or(Amount::ZERO).to_sat();
+            (flows.recovered < pool.flows().recovered).then(|| Gained {
+                pool: name.clone(),
+                to_shares_sat: more(assets, pool.assets()),
+                to_exits_sat: more(queued, pool.queue().total()),
+            })
+        });
+        risen.collect()
     }
 }
 
@@ -281,6 +317,7 @@ impl Outcome {
         Outcome {
             pool: pool.cloned(),
             missing_sat: state.map(|state| state.backing().missing().to_sat()),
+            surplus_sat: state.and_then(|state| surplus(state.backing())),
             leaving: book.exposure(stake).ok().map(|exposure| Left::of(&exposure)),
             ..Outcome::default()
         }
@@ -305,7 +342,9 @@ impl Outcome {
             rows.push(("slashed", format!("{} loses {} sat", loss.stake, loss.lost_sat)));
         }
         rows.extend(self.lost_sat.map(|sat| ("lost in all", format!("{sat} sat"))));
+        rows.extend(self.status.map(|status| ("stake is", status.to_owned())));
         rows.extend(self.missing_sat.filter(|sat| *sat > 0).map(|sat| ("pool misses", format!("{sat} sat"))));
+        rows.extend(self.surplus_sat.map(|sat| ("owed to nobody", format!("{sat} sat"))));
         for (service, Left { nominal_sat, until }) in self.leaving.iter().flatten() {
             rows.push(("still stands for", format!("{service}: {nominal_sat} sat below height {until}")));
         }
@@ -313,6 +352,12 @@ impl Outcome {
             rows.push((
                 "borne",
                 format!("in {pool}: {from_shares_sat} sat by shares, {from_exits_sat} sat by exits"),
+            ));
+        }
+        for Gained { pool, to_shares_sat, to_exits_sat } in &self.gained {
+            rows.push((
+                "given",
+                format!("in {pool}: {to_shares_sat} sat to shares, {to_exits_sat} sat to exits"),
             ));
         }
         rows

@@ -203,11 +203,16 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
         "issued_sat",
         "backing_ppm",
         "missing_sat",
+        "surplus_sat",
         "frozen",
         "minted_sat",
         "rewards_sat",
         "lost_sat",
         "paid_sat",
+        "recovered_sat",
+        "returned_sat",
+        "made_good_sat",
+        "taken_sat",
     ]);
     let mut holders = Table::new(&["pool", "holder", "shares"]);
     let mut exits = Table::new(&[
@@ -232,11 +237,16 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
             pool.backing.issued.to_sat().to_string(),
             or_empty(pool.backing_ratio.map(|ratio| ratio.to_u32())),
             pool.missing_sat.to_string(),
+            pool.surplus_sat.to_string(),
             pool.frozen.to_string(),
             pool.flows.minted.to_string(),
             pool.flows.rewards.to_string(),
             pool.flows.lost.to_string(),
             pool.flows.paid.to_string(),
+            pool.flows.recovered.to_string(),
+            pool.flows.returned.to_string(),
+            pool.flows.made_good.to_string(),
+            pool.flows.taken.to_string(),
         ]);
         for (holder, shares) in &pool.holders {
             holders.row([pool.name.clone(), holder.clone(), shares.clone()]);

@@ -110,6 +110,8 @@ pub(crate) enum Command {
     Finalise(pools::Finalise),
     /// Record what came back of a stake that has ended, as cash of its pool
     Return(pools::Return),
+    /// Record that a stake entered as spent or expanded is there after all
+    Revive(pools::Revive),
     /// Show services, providers, stakes and pools
     Show(show::ShowArgs),
     /// List entries
@@ -145,6 +147,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Exit(args) => pools::exit(args, session),
         Command::Finalise(args) => pools::finalise(args, session),
         Command::Return(args) => pools::take_back(args, session),
+        Command::Revive(args) => pools::revive(args, session),
         Command::Show(args) => show::run(args, session),
         Command::Log(args) => log::run(args, session),
         Command::Audit(args) => audit::run(args, session),

@@ -6,9 +6,10 @@ use tapstake_restake::{
     Book, BookError, Event, ExitId, HolderId, PaidExit, PartsPerMillion, PoolError, PoolId, ServiceId,
 };
 
-use super::entry::{At, Before, Outcome};
+use super::entry::{At, Before, Outcome, surplus};
 use super::name;
 use super::refusal::by_book;
+use super::show;
 use crate::error::{Error, Result};
 use crate::input;
 use crate::session::Session;
@@ -24,6 +25,10 @@ pub(crate) enum PoolCommand {
     MakeGood(Missing),
     /// Give up what a pool misses: its shares and exits bear it like a slashing
     WriteDown(Missing),
+    /// Give what a pool has and owes nobody to its shares and exits: a loss that was none after all
+    WriteUp(Missing),
+    /// Record cash that leaves a pool other than to an exit: never there, or stolen, or given back to who put too much in
+    TakeCash(Missing),
     /// Let a service count a part of what a pool over receipts holds
     Choose(Choose),
     /// End that
@@ -196,6 +201,15 @@ pub(crate) struct Return {
     at: At,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Revive {
+    /// The stake
+    #[arg(value_name = "OUTPOINT")]
+    stake: OutPoint,
+    #[command(flatten)]
+    at: At,
+}
+
 fn plain(at: &At, event: Event, session: &Session<'_>) -> Result<()> {
     at.open(session)?.make([(event, Outcome::default())], session)
 }
@@ -209,6 +223,12 @@ pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
         }
         PoolCommand::WriteDown(args) => {
             missing(args, Event::WriteDown { pool: args.pool.clone(), amount: args.amount }, session)
+        }
+        PoolCommand::WriteUp(args) => {
+            missing(args, Event::WriteUp { pool: args.pool.clone(), amount: args.amount }, session)
+        }
+        PoolCommand::TakeCash(args) => {
+            missing(args, Event::TakeCash { pool: args.pool.clone(), amount: args.amount }, session)
         }
         PoolCommand::Choose(Choose { pool, service, part, at }) => {
             let event = Event::ChooseService { pool: pool.clone(), service: service.clone(), part: *part };
@@ -231,13 +251,15 @@ pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
     }
 }
 
-/// Makes an entry about what a pool misses: who bears it, and what it misses still.
+/// Makes an entry about what a pool misses, or has and owes nobody: who bears or gets it, and what is left of that.
 fn missing(Missing { pool, at, .. }: &Missing, event: Event, session: &Session<'_>) -> Result<()> {
     let opened = at.open(session)?;
     let before = Before::of(opened.book());
     let outcome = |book: &Book| Outcome {
         borne: Some(before.borne(book)),
+        gained: before.gained(book),
         missing_sat: book.pool(pool).ok().map(|pool| pool.backing().missing().to_sat()),
+        surplus_sat: book.pool(pool).ok().and_then(|pool| surplus(pool.backing())),
         ..Outcome::default()
     };
     opened.make_one(event, outcome, session)
@@ -343,6 +365,17 @@ pub(crate) fn finalise(args: &Finalise, session: &Session<'_>) -> Result<()> {
         next = pool.queue().first().filter(|_| args.exit.is_none());
     }
     opened.make(events, session)
+}
+
+pub(crate) fn revive(args: &Revive, session: &Session<'_>) -> Result<()> {
+    let opened = args.at.open(session)?;
+    let before = Before::of(opened.book());
+    let outcome = |book: &Book| Outcome {
+        status: book.stake(&args.stake).ok().map(|stake| show::status(stake.status).0),
+        borne: Some(before.borne(book)),
+        ..Outcome::of_stake(book, &args.stake)
+    };
+    opened.make_one(Event::ReviveStake { stake: args.stake }, outcome, session)
 }
 
 pub(crate) fn take_back(args: &Return, session: &Session<'_>) -> Result<()> {

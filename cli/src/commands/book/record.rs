@@ -238,8 +238,12 @@ pub(crate) fn allocate(args: &Allocate, session: &Session<'_>) -> Result<()> {
     };
     let event = Event::Allocate { stake: args.stake, service: args.service.clone(), allocation };
     // What its pool misses is none of its services' business.
-    let outcome =
-        |book: &_| Outcome { pool: None, missing_sat: None, ..Outcome::of_stake(book, &args.stake) };
+    let outcome = |book: &_| Outcome {
+        pool: None,
+        missing_sat: None,
+        surplus_sat: None,
+        ..Outcome::of_stake(book, &args.stake)
+    };
     args.at.open(session)?.make_one(event, outcome, session)
 }
 

@@ -105,7 +105,9 @@ fn next(error: &BookError) -> Option<String> {
     let at = |height: Height| Some(format!("give --height {height}, or more"));
     match error {
         BookError::Late { last, .. } => at(*last),
-        BookError::RewardAfterChange { height, .. } => at(height.saturating_add(1)),
+        BookError::RewardAfterChange { height, .. } | BookError::PoolRewardAfterMint { height, .. } => {
+            at(height.saturating_add(1))
+        }
         BookError::ExpiryDue { height, .. } => {
             Some(format!("tapstake book end --due --height {height} ends what has expired"))
         }
@@ -121,6 +123,11 @@ fn next(error: &BookError) -> Option<String> {
         BookError::SpentStake { by, .. } => {
             Some(format!("leave it out: stake {by} is in the book, and has its coins"))
         }
+        BookError::SpentInput { by, .. } => Some(format!(
+            "verify both again; if {by} is not on the chain any more, tapstake book end {by} --by spent comes first"
+        )),
+        BookError::StakeEnded { outpoint, status } => Some(ended(outpoint, *status)),
+        BookError::StakeLives { status, .. } => Some(lives(*status).to_owned()),
         BookError::NotAnExpansion { .. } => Some(
             "give --of with a stake that its transaction spends; without one, tapstake book import PROOF"
                 .to_owned(),
@@ -172,8 +179,48 @@ fn spends(spent: &OutPoint, status: StakeStatus) -> String {
     }
 }
 
+/// What can still be entered about a stake that has ended, where it ended otherwise than the book says.
+fn ended(outpoint: &OutPoint, status: StakeStatus) -> String {
+    match status {
+        StakeStatus::Spent | StakeStatus::Expanded => format!(
+            "if it is still there, tapstake book revive {outpoint}; what came of it later is tapstake book pool make-good"
+        ),
+        StakeStatus::Slashed => {
+            format!("tapstake book return {outpoint} --amount AMOUNT records what came back of it")
+        }
+        StakeStatus::Returned => {
+            "its coin is in: tapstake book pool make-good adds what came later, pool take-cash takes out what was too much"
+                .to_owned()
+        }
+        StakeStatus::Unbonding { until } | StakeStatus::Expired { until } => {
+            format!("from height {until} on, tapstake book return {outpoint} --amount AMOUNT records what came back of it")
+        }
+        StakeStatus::Active => "tapstake book show says what stands in the book".to_owned(),
+    }
+}
+
+const fn lives(status: StakeStatus) -> &'static str {
+    match status {
+        StakeStatus::Returned => {
+            "its coin is its pool's cash: tapstake book pool take-cash takes out what did not come"
+        }
+        StakeStatus::Slashed => {
+            "it stays slashed: tapstake book pool write-up takes a loss back, once more than was left has come"
+        }
+        _ => "leave it: it is there",
+    }
+}
+
 fn in_pool(pool: &PoolId, error: &PoolError) -> Option<String> {
     match error {
+        PoolError::StakeEnded(outpoint) => Some(format!(
+            "what came of it later is tapstake book pool make-good {pool} AMOUNT; if it was entered as spent by mistake, \
+             tapstake book revive {outpoint}"
+        )),
+        PoolError::NotSurplus { surplus, .. } if *surplus == Amount::ZERO => Some(format!(
+            "nothing is left over in {pool}: tapstake book return, or pool make-good, records what came back first"
+        )),
+        PoolError::NotSurplus { surplus, .. } => Some(format!("give at most {} sat", surplus.to_sat())),
         PoolError::NotEnoughCash { .. } => Some(
             "tapstake book return OUTPOINT --amount AMOUNT records what came back of an ended stake"
                 .to_owned(),
@@ -212,10 +259,12 @@ fn rule(error: &BookError) -> &'static str {
         BookError::StakeExists(_) => "admitted-before",
         BookError::SpendsStake { .. } => "spends-stake",
         BookError::SpentStake { .. } => "spent-stake",
+        BookError::SpentInput { .. } => "spent-input",
         BookError::NotAnExpansion { .. } => "not-an-expansion",
-        BookError::RewardAfterChange { .. } => "reward-after-change",
+        BookError::RewardAfterChange { .. } | BookError::PoolRewardAfterMint { .. } => "reward-after-change",
         BookError::NothingToGiveBack { .. } => "nothing-owed",
         BookError::OutsideItsTime { .. } | BookError::StakeEnded { .. } => "inactive",
+        BookError::StakeLives { .. } => "stake-lives",
         BookError::NotExpired { .. } => "not-expired",
         BookError::NoProvider { .. } | BookError::ForeignProvider { .. } => "provider",
         BookError::Rate { .. } => "slashing-rate",
@@ -255,6 +304,8 @@ const fn pool(error: &PoolError) -> &'static str {
         PoolError::Unbonding { .. } => "unbonding",
         PoolError::NotEnoughCash { .. } => "cash",
         PoolError::NotMissing { .. } => "not-missing",
+        PoolError::NotSurplus { .. } => "not-surplus",
+        PoolError::StakeLives(_) => "stake-lives",
         PoolError::NotFirst { .. } => "not-first",
         PoolError::NoReceiver { .. } => "no-receiver",
         _ => "pool",
@@ -334,6 +385,9 @@ mod tests {
         let locked = |status| BookError::StillLocked { outpoint, status, height: height(5) };
         let spends = |status| BookError::SpendsStake { outpoint: other, spent: outpoint, status };
         let backing = Backing { reserves: Amount::ZERO, issued: Amount::ONE_SAT };
+        let over = |status| BookError::StakeEnded { outpoint, status };
+        let alive = |status| BookError::StakeLives { outpoint, status };
+        let surplus = |surplus| PoolError::NotSurplus { amount: Amount::ONE_BTC, surplus };
         let missing = |missing| PoolError::NotMissing { amount: Amount::ONE_BTC, missing };
         for (error, rule, next) in [
             (BookError::Late { height: height(4), last: height(5) }, "late-entry", "--height 5"),
@@ -362,6 +416,27 @@ mod tests {
                 "inactive",
                 "from 3 up to 8",
             ),
+            (
+                BookError::SpentInput { outpoint: other, input: outpoint, by: outpoint },
+                "spent-input",
+                "--by spent comes first",
+            ),
+            (
+                BookError::PoolRewardAfterMint { pool: pool.clone(), height: height(5) },
+                "reward-after-change",
+                "--height 6",
+            ),
+            (over(StakeStatus::Spent), "inactive", "tapstake book revive 00"),
+            (over(StakeStatus::Expanded), "inactive", "tapstake book revive 00"),
+            (over(StakeStatus::Slashed), "inactive", "tapstake book return 00"),
+            (over(StakeStatus::Returned), "inactive", "pool take-cash"),
+            (over(StakeStatus::Unbonding { until: height(9) }), "inactive", "from height 9 on"),
+            (alive(StakeStatus::Returned), "stake-lives", "pool take-cash"),
+            (alive(StakeStatus::Slashed), "stake-lives", "pool write-up"),
+            (alive(StakeStatus::Active), "stake-lives", "it is there"),
+            (in_pool(PoolError::StakeEnded(outpoint)), "inactive", "pool make-good p AMOUNT"),
+            (in_pool(surplus(Amount::ZERO)), "not-surplus", "nothing is left over in p"),
+            (in_pool(surplus(Amount::from_sat(77))), "not-surplus", "at most 77 sat"),
             (locked(StakeStatus::Unbonding { until: height(9) }), "still-locked", "--height 9"),
             (locked(StakeStatus::Expired { until: height(8) }), "still-locked", "--height 8"),
             (locked(StakeStatus::Active), "still-locked", "tapstake book end 00"),

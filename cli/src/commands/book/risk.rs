@@ -5,7 +5,7 @@ use tapstake_params::Height;
 use tapstake_restake::{Depeg, Nav, PoolId, RiskReport, Scenario, SlashedProviders};
 
 use super::refusal::by_book;
-use super::{BookFile, name};
+use super::{BookFile, entry, name};
 use crate::error::Result;
 use crate::output::{Show, facts, table};
 use crate::session::Session;
@@ -79,6 +79,9 @@ impl PoolRisk {
             ("backing", ratio),
             ("reserves", format!("{} sat", backing.reserves.to_sat())),
             ("owed", format!("{} sat", backing.issued.to_sat())),
+        ]);
+        rows.extend(entry::surplus(*backing).map(|sat| ("owed to nobody", format!("{sat} sat"))));
+        rows.extend([
             (
                 "exit queue",
                 format!("{} exits, {} sat, {} blocks", queue.exits, queue.claims.to_sat(), queue.blocks),

@@ -122,6 +122,8 @@ pub(super) struct Pool {
     pub(super) backing: Backing,
     pub(super) backing_ratio: Option<PartsPerMillion>,
     pub(super) missing_sat: u64,
+    /// What it has and owes nobody.
+    pub(super) surplus_sat: u64,
     pub(super) frozen: bool,
     pub(super) flows: Flows,
     pub(super) holders: BTreeMap<String, String>,
@@ -237,7 +239,7 @@ pub(super) fn stake(book: &Book, outpoint: &OutPoint) -> Result<Stake, BookError
 }
 
 /// A word for where a stake is, and from when on it can be withdrawn.
-const fn status(status: StakeStatus) -> (&'static str, Option<Height>) {
+pub(super) const fn status(status: StakeStatus) -> (&'static str, Option<Height>) {
     match status {
         StakeStatus::Active => ("active", None),
         StakeStatus::Unbonding { until } => ("unbonding", Some(until)),
@@ -273,6 +275,7 @@ pub(super) fn pool(name: &str, state: &tapstake_restake::Pool) -> Pool {
         backing: state.backing(),
         backing_ratio: state.backing().ratio_floor(),
         missing_sat: state.backing().missing().to_sat(),
+        surplus_sat: state.backing().surplus().to_sat(),
         frozen: state.is_frozen(),
         flows: *state.flows(),
         holders: state.holders().map(|(name, shares)| (name.to_string(), shares.to_string())).collect(),
@@ -399,13 +402,24 @@ pub(super) fn pools_text(pools: &[Pool]) -> String {
             pool.queued_sat.to_string(),
             pool.cash_sat.to_string(),
             pool.missing_sat.to_string(),
+            pool.surplus_sat.to_string(),
             pool.backing_ratio.map(|ratio| ratio.to_string()).unwrap_or_default(),
             if pool.frozen { "frozen".to_owned() } else { String::new() },
         ]
     });
-    let header =
-        ["pool", "shares", "value", "assets sat", "queued sat", "cash sat", "missing sat", "backing", ""];
-    table(&header, &header[1..8], rows)
+    let header = [
+        "pool",
+        "shares",
+        "value",
+        "assets sat",
+        "queued sat",
+        "cash sat",
+        "missing sat",
+        "surplus sat",
+        "backing",
+        "",
+    ];
+    table(&header, &header[1..9], rows)
 }
 
 pub(crate) fn run(args: &ShowArgs, session: &Session<'_>) -> Result<()> {
