@@ -14,7 +14,7 @@ pub struct Exposure {
     pub nominal: u128,
     /// What a slashing of all of them takes at most.
     pub slashable: Amount,
-    /// What slashings took from stakes while they counted for the service.
+    /// What slashings took from stakes while they counted for the service, or it could still rely on them.
     pub lost: Amount,
 }
 
