@@ -12,6 +12,7 @@ mod inspect;
 mod live;
 mod pop;
 mod refusals;
+mod repair;
 mod script;
 mod settings;
 mod support;

@@ -166,6 +166,14 @@ pub enum LedgerError {
         /// The file.
         file: PathBuf,
     },
+    /// The write of an entry has failed, and so has taking back what of it has reached the file.
+    #[error("{}: {error}; whether the entry is in the journal is not certain: look before it is entered again", file.display())]
+    Uncertain {
+        /// The file.
+        file: PathBuf,
+        /// Why it cannot be written.
+        error: io::Error,
+    },
     /// The entries are in the journal, on the disk, and stay; its index could not be told of them, nor marked as behind. Until the
     /// book is opened again, it would take them for such as nobody was told of.
     #[error(

@@ -195,8 +195,12 @@ impl Journal {
         };
         write().map_err(|error| {
             // Nobody will be told of them; what of them has reached the file must not look like lines.
-            let _ = self.file.set_len(tip.length).and_then(|()| self.file.sync_all());
-            self.io(error)
+            let none = self.length().is_ok_and(|length| length <= tip.length);
+            let undo = || self.file.set_len(tip.length).and_then(|()| self.file.sync_all());
+            match none || undo().is_ok() {
+                true => self.io(error),
+                false => LedgerError::Uncertain { file: self.path.clone(), error },
+            }
         })
     }
 

@@ -392,8 +392,8 @@ impl Ledger {
     /// [`LedgerError::Refused`] if the book refuses it, [`LedgerError::TooLong`]: nothing was written. [`LedgerError::Torn`] if
     /// the last line has no end and the index does not tell that it was never acknowledged. [`LedgerError::Moved`] if the file is
     /// no longer the one that was opened (Unix), with whether the entry was written to that one. [`LedgerError::Unmarked`] if the
-    /// entry is made, and the mark is not. [`LedgerError::Io`] if it cannot be written. After the last three nothing more is written,
-    /// before the book is opened again.
+    /// entry is made, and the mark is not. [`LedgerError::Io`] if it cannot be written, [`LedgerError::Uncertain`] if what was written cannot be taken back
+    /// either. After the last four nothing more is written, before the book is opened again.
     pub fn append(&mut self, entry: Entry) -> Result<Record, LedgerError> {
         let mut made = self.append_all([entry]).map_err(|stopped| stopped.error)?;
         made.pop().ok_or_else(|| LedgerError::Failed { file: self.journal.path().to_owned() })

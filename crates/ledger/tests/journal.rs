@@ -47,9 +47,8 @@ impl Book {
     fn new() -> Self {
         let book = Book { folder: tempfile::tempdir().unwrap() };
         let mut ledger = Ledger::create(&book.file(), Network::Regtest).unwrap();
-        for (entry, counter) in entries().into_iter().zip(1..) {
-            assert_eq!(ledger.append(entry).unwrap().counter, counter);
-        }
+        let made = ledger.append_all(entries()).unwrap();
+        assert!(made.iter().map(|made| made.counter).eq(1..=ENTRIES));
         book
     }
 

@@ -37,6 +37,9 @@ fn by_ledger(error: LedgerError) -> Error {
             Some("look where the book's file went: do not enter it again if that one is the book"),
             false,
         ),
+        LedgerError::Uncertain { .. } => {
+            ("file", Some("see to the disk; then tapstake book log says whether the entry is made"), false)
+        }
         LedgerError::Changed { .. } => ("file", Some("look at it again with tapstake book audit"), false),
         LedgerError::Unmarked { .. } => (
             "index-access",
