@@ -448,6 +448,11 @@ fn a_dry_run_shows_what_would_be_made_and_writes_nothing() {
         format!("return {second} --amount 49000sat"),
         "pool make-good p 400sat".to_owned(),
         "pool write-down p 600sat".to_owned(),
+        format!("end {first} --by spent"),
+        "pool write-down p 1000sat".to_owned(),
+        format!("revive {first}"),
+        "pool write-up p 1000sat".to_owned(),
+        "pool take-cash p 300sat".to_owned(),
         "end --due --height 10000 --yes".to_owned(),
     ] {
         kept.tried_and_made(&line);
@@ -934,4 +939,37 @@ fn rewards_of_a_pool_come_at_a_later_height_than_what_it_minted() {
     let kept = Kept::new();
     let refused = kept.refused("pool reward p 5sat", "reward-after-change");
     assert_eq!(refused["next"], "give --height 101, or more");
+}
+
+#[test]
+fn a_reward_says_what_the_provider_gets_and_what_waits_for_a_stake() {
+    let kept = Kept::new();
+    let reward = |amount: u32, service: &str, provider: &str| {
+        format!("reward {amount} --service {service} --provider {provider} --height 101")
+    };
+    let made = kept.entry(&reward(200_001, "a", KEYS[2]));
+    assert_eq!((&made["commission"], &made["held"]), (&"10000".into(), &Value::Null), "{made}");
+    let made = kept.entry(&reward(777, "b", KEYS[1]));
+    assert_eq!((&made["commission"], &made["held"]), (&Value::Null, &"777".into()), "{made}");
+    let said = kept.text(&reward(3, "b", KEYS[1]));
+    assert!(said.contains("780 ub: nothing is staked; tapstake book give-back returns it"), "{said}");
+    let given = kept.entry(&format!("give-back --service b --provider {}", KEYS[1]));
+    assert_eq!(given["given_back"], "780");
+}
+
+#[test]
+fn a_holder_that_had_nothing_is_called_new() {
+    let kept = Kept::new();
+    let sat = |sat: u128| (sat * 1_000_000).to_string();
+    let to = |holder: &str| format!("transfer {} --pool p --from =ann --to {holder}", sat(1_000));
+    assert_eq!(kept.entry(&to("bob"))["new_holder"], Value::Null);
+    assert_eq!(kept.entry(&to("bbo"))["new_holder"], "bbo");
+    assert_eq!(kept.entry(&to("bbo"))["new_holder"], Value::Null);
+    let deposit = |holder: &str| format!("pool deposit l {} --holder {holder}", sat(500));
+    assert_eq!(kept.entry(&deposit("=ann"))["new_holder"], Value::Null);
+    let over = format!("transfer {} --pool l --from =ann --to cid", sat(100));
+    assert!(kept.text(&over).contains("new holder  cid"), "{}", kept.text(&over));
+    // Whoever waits for an exit is known.
+    kept.entry(&format!("exit {} --pool p --holder bbo", sat(2_000)));
+    assert_eq!(kept.entry(&to("bbo"))["new_holder"], Value::Null);
 }
