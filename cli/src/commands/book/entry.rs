@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::{Amount, OutPoint};
 use serde::Serialize;
 use tapstake_ledger::{Head, IndexState, Ledger, LedgerError, Record, Stopped, TornLine};
 use tapstake_params::Height;
-use tapstake_restake::{Backing, Book, Denomination, Entry, Event, Flows, Loss, PoolId, ServiceId};
+use tapstake_restake::{Book, Denomination, Entry, Event};
 
-use super::show::Left;
+use super::outcome::{Outcome, watch};
 use super::{BookFile, refused};
 use crate::error::{Context, Error, Result};
 use crate::output::{Show, facts};
@@ -109,28 +108,25 @@ impl Opened {
         Ok(())
     }
 
-    /// Makes one entry, and shows it with what it has brought about, as `outcome` reads it off the book.
-    pub(super) fn make_one(
-        mut self,
-        event: Event,
-        outcome: impl FnOnce(&Book) -> Outcome,
-        session: &Session<'_>,
-    ) -> Result<()> {
-        let records = self.enter([event]).or_else(stopped)?;
-        self.shown(records, outcome, session);
-        Ok(())
+    /// Makes one entry, and shows it with what has come of it.
+    pub(super) fn make_one(self, event: Event, session: &Session<'_>) -> Result<()> {
+        self.make_or(event, stopped, session)
     }
 
-    /// Shows one entry that was made.
-    pub(super) fn shown(
-        self,
-        records: Vec<Record>,
-        outcome: impl FnOnce(&Book) -> Outcome,
+    /// The same, with what to say instead of a refusal.
+    pub(super) fn make_or(
+        mut self,
+        event: Event,
+        refusal: impl FnOnce(Stopped) -> Result<Vec<Record>>,
         session: &Session<'_>,
-    ) {
+    ) -> Result<()> {
+        let seen = event.clone();
+        let outcome = watch(self.book(), &seen);
+        let records = self.enter([event]).or_else(refusal)?;
         let outcome = outcome(self.book());
         let entries = records.into_iter().zip([outcome]).map(|(record, outcome)| Made { record, outcome });
         self.show(entries.collect(), BTreeMap::new(), session);
+        Ok(())
     }
 
     fn show(&self, entries: Vec<Made>, paid_in_all: BTreeMap<Denomination, u128>, session: &Session<'_>) {
@@ -188,186 +184,6 @@ fn far_ahead(book: &Book, height: Height) -> Option<String> {
     ))
 }
 
-/// What an entry has brought about, beside what it says.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Outcome {
-    /// In base units of `denomination`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) paid: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) denomination: Option<Denomination>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) paid_to: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) paid_sat: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) shares: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) exit: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) quoted_sat: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) matures_at: Option<Height>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) losses: Option<Vec<LossRow>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) lost_sat: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) borne: Option<Vec<Borne>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) gained: Vec<Gained>,
-    /// In base units of `denomination`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) given_back: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) pool: Option<PoolId>,
-    /// In that pool.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) missing_sat: Option<u64>,
-    /// What that pool has and owes nobody.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) surplus_sat: Option<u64>,
-    /// Of the stake.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) status: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) leaving: Option<BTreeMap<ServiceId, Left>>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct LossRow {
-    stake: OutPoint,
-    lost_sat: u64,
-}
-
-/// What a pool has lost, and who of it.
-#[derive(Debug, Serialize)]
-pub(super) struct Borne {
-    pool: PoolId,
-    from_shares_sat: u64,
-    from_exits_sat: u64,
-}
-
-/// What a pool got back of what it had lost, and who of it.
-#[derive(Debug, Serialize)]
-pub(super) struct Gained {
-    pool: PoolId,
-    to_shares_sat: u64,
-    to_exits_sat: u64,
-}
-
-/// What a pool has and owes nobody, if there is any.
-pub(super) fn surplus(backing: Backing) -> Option<u64> {
-    Some(backing.surplus().to_sat()).filter(|sat| *sat > 0)
-}
-
-/// What every pool has lost and got back, and what its shares and exits had before an entry.
-pub(super) struct Before(BTreeMap<PoolId, (Flows, Amount, Amount)>);
-
-impl Before {
-    pub(super) fn of(book: &Book) -> Self {
-        let pools = book
-            .pools()
-            .map(|(name, pool)| (name.clone(), (*pool.flows(), pool.assets(), pool.queue().total())));
-        Before(pools.collect())
-    }
-
-    /// Who has borne what since then.
-    pub(super) fn borne(&self, book: &Book) -> Vec<Borne> {
-        let hit = self.0.iter().filter_map(|(name, (flows, assets, queued))| {
-            let pool = book.pool(name).ok()?;
-            let less = |before: &Amount, now| before.checked_sub(now).unwrap_or(Amount::ZERO).to_sat();
-            (flows.lost < pool.flows().lost).then(|| Borne {
-                pool: name.clone(),
-                from_shares_sat: less(assets, pool.assets()),
-                from_exits_sat: less(queued, pool.queue().total()),
-            })
-        });
-        hit.collect()
-    }
-
-    /// Who has got back what since then.
-    pub(super) fn gained(&self, book: &Book) -> Vec<Gained> {
-        let risen = self.0.iter().filter_map(|(name, (flows, assets, queued))| {
-            let pool = book.pool(name).ok()?;
-            let more =
-                |before: &Amount, now: Amount| now.checked_sub(*before).unwrap_or(Amount::ZERO).to_sat();
-            (flows.recovered < pool.flows().recovered).then(|| Gained {
-                pool: name.clone(),
-                to_shares_sat: more(assets, pool.assets()),
-                to_exits_sat: more(queued, pool.queue().total()),
-            })
-        });
-        risen.collect()
-    }
-}
-
-impl Outcome {
-    /// What a slashing takes.
-    pub(super) fn of_losses(losses: &[Loss]) -> Self {
-        let rows = losses.iter().map(|loss| LossRow { stake: loss.outpoint, lost_sat: loss.amount.to_sat() });
-        let lost = losses.iter().map(|loss| loss.amount.to_sat()).sum();
-        Outcome { losses: Some(rows.collect()), lost_sat: Some(lost), ..Outcome::default() }
-    }
-
-    /// What a stake still stands for, and what its pool misses, if it has one.
-    pub(super) fn of_stake(book: &Book, stake: &OutPoint) -> Self {
-        let pool = book.minted_in(stake).ok().flatten();
-        let state = pool.and_then(|pool| book.pool(pool).ok());
-        Outcome {
-            pool: pool.cloned(),
-            missing_sat: state.map(|state| state.backing().missing().to_sat()),
-            surplus_sat: state.and_then(|state| surplus(state.backing())),
-            leaving: book.exposure(stake).ok().map(|exposure| Left::of(&exposure)),
-            ..Outcome::default()
-        }
-    }
-
-    fn rows(&self) -> Vec<(&'static str, String)> {
-        let mut rows = Vec::new();
-        rows.extend(self.exit.map(|exit| ("exit", exit.to_string())));
-        if let Some(paid) = &self.paid {
-            rows.push(("paid", format!("{paid} {}", text(self.denomination.as_ref()))));
-        }
-        rows.extend(self.paid_sat.map(|sat| ("paid", format!("{sat} sat"))));
-        rows.extend(self.paid_to.iter().map(|to| ("paid to", to.clone())));
-        if let Some(back) = &self.given_back {
-            rows.push(("given back", format!("{back} {}", text(self.denomination.as_ref()))));
-        }
-        rows.extend(self.pool.iter().map(|pool| ("pool", pool.to_string())));
-        rows.extend(self.shares.iter().map(|shares| ("shares", shares.clone())));
-        rows.extend(self.quoted_sat.map(|sat| ("worth now", format!("{sat} sat"))));
-        rows.extend(self.matures_at.map(|height| ("may be paid at", format!("height {height}"))));
-        for loss in self.losses.iter().flatten() {
-            rows.push(("slashed", format!("{} loses {} sat", loss.stake, loss.lost_sat)));
-        }
-        rows.extend(self.lost_sat.map(|sat| ("lost in all", format!("{sat} sat"))));
-        rows.extend(self.status.map(|status| ("stake is", status.to_owned())));
-        rows.extend(self.missing_sat.filter(|sat| *sat > 0).map(|sat| ("pool misses", format!("{sat} sat"))));
-        rows.extend(self.surplus_sat.map(|sat| ("owed to nobody", format!("{sat} sat"))));
-        for (service, Left { nominal_sat, until }) in self.leaving.iter().flatten() {
-            rows.push(("still stands for", format!("{service}: {nominal_sat} sat below height {until}")));
-        }
-        for Borne { pool, from_shares_sat, from_exits_sat } in self.borne.iter().flatten() {
-            rows.push((
-                "borne",
-                format!("in {pool}: {from_shares_sat} sat by shares, {from_exits_sat} sat by exits"),
-            ));
-        }
-        for Gained { pool, to_shares_sat, to_exits_sat } in &self.gained {
-            rows.push((
-                "given",
-                format!("in {pool}: {to_shares_sat} sat to shares, {to_exits_sat} sat to exits"),
-            ));
-        }
-        rows
-    }
-}
-
-fn text(value: Option<&impl ToString>) -> String {
-    value.map(ToString::to_string).unwrap_or_default()
-}
-
 /// Entries that are on the disk, unless it is a dry run.
 #[derive(Serialize)]
 struct Recorded {
@@ -381,12 +197,30 @@ struct Recorded {
     head: Head,
 }
 
+/// An entry, and what has come of it.
 #[derive(Serialize)]
-struct Made {
+pub(super) struct Made {
     #[serde(flatten)]
-    record: Record,
+    pub(super) record: Record,
     #[serde(flatten)]
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
+}
+
+/// Which stake it is, where several entries may be made together.
+fn about(event: &Event) -> Vec<(&'static str, String)> {
+    match event {
+        Event::AdmitStake { stake } | Event::ExpandStake { stake, .. } => {
+            let data = stake.data();
+            vec![
+                ("stake", stake.outpoint().to_string()),
+                ("value", format!("{} sat", stake.value().to_sat())),
+                ("owner", data.owner.to_string()),
+                ("expires at", format!("height {}", data.expires_at)),
+            ]
+        }
+        Event::EndStake { stake, .. } | Event::Claim { stake, .. } => vec![("stake", stake.to_string())],
+        _ => Vec::new(),
+    }
 }
 
 impl Show for Recorded {
@@ -398,6 +232,7 @@ impl Show for Recorded {
         for Made { record, outcome } in &self.entries {
             let kind = record.kind.replace('_', " ");
             rows.push(("entry", format!("{} at height {}: {kind}", record.counter, record.height)));
+            rows.extend(about(&record.event));
             rows.extend(outcome.rows());
         }
         rows.extend(self.paid_in_all.iter().map(|(coin, paid)| ("paid in all", format!("{paid} {coin}"))));

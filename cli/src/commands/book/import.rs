@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use bitcoin::OutPoint;
-use tapstake_ledger::LedgerError;
+use tapstake_ledger::{LedgerError, Stopped};
 use tapstake_restake::{Book, BookError, Entry, Event, HolderId};
 use tapstake_verifier::VerifiedStake;
 
-use super::entry::{At, Opened, Outcome, stopped};
+use super::entry::{At, Opened, stopped};
 use super::name;
+use super::outcome::watch;
 use super::refusal::by_book;
 use crate::commands::verify;
 use crate::error::{Context, Error, Result};
@@ -48,21 +49,22 @@ pub(crate) fn run(args: &Import, session: &Session<'_>) -> Result<()> {
     for proof in &args.proofs {
         stakes.push(verify::slashable(&args.flags, proof, session).context(proof.display())?);
     }
-    let mut opened = open(&args.at, &stakes, session)?;
+    let opened = open(&args.at, &stakes, session)?;
     if let ([stake], [proof]) = (stakes.as_slice(), args.proofs.as_slice()) {
-        let records = opened.enter([Event::admit(stake)]).or_else(|stop| match stop.error {
+        let refusal = |stop: Stopped| match stop.error {
             LedgerError::Refused(error) => Err(in_its_place(*error, stake, proof)).context(proof.display()),
             _ => stopped(stop),
-        })?;
-        opened.shown(records, |_| Outcome::default(), session);
-        return Ok(());
+        };
+        return opened.make_or(Event::admit(stake), refusal, session);
     }
     let (mut book, mut events) = (opened.book().clone(), Vec::new());
     for (stake, proof) in stakes.iter().zip(&args.proofs) {
         let entry = Entry { height: opened.height, event: Event::admit(stake) };
+        let outcome = watch(&book, &entry.event);
         let tried = book.apply(&entry).map_err(|error| in_its_place(error, stake, proof));
         tried.context(proof.display()).context(format!("none of {} stakes is admitted", stakes.len()))?;
-        events.push((entry.event, Outcome::default()));
+        let outcome = outcome(&book);
+        events.push((entry.event, outcome));
     }
     drop(book);
     opened.make(events, session)
@@ -77,17 +79,7 @@ pub(crate) fn expand(args: &Expand, session: &Session<'_>) -> Result<()> {
     };
     let new = stake.included().outpoint();
     let event = Event::expand(of, &stake, args.holder.clone());
-    // A stake takes its place in the pool of the one that it expands.
-    let supply = |book: &Book, stake| {
-        let pool = book.minted_in(stake).ok().flatten();
-        pool.and_then(|pool| book.pool(pool).ok()).map_or(0, |pool| pool.supply())
-    };
-    let before = supply(opened.book(), &of);
-    let outcome = |book: &Book| {
-        let minted = supply(book, &new).saturating_sub(before);
-        Outcome { shares: (minted > 0).then(|| minted.to_string()), ..Outcome::of_stake(book, &new) }
-    };
-    opened.make_one(event, outcome, session)?;
+    opened.make_one(event, session)?;
     session.out.note(&format!("{new} counts for no service yet: tapstake book allocate lets it"));
     Ok(())
 }

@@ -15,6 +15,7 @@ mod export;
 mod import;
 mod init;
 mod log;
+mod outcome;
 mod plot;
 mod pools;
 mod record;

@@ -2,14 +2,12 @@
 
 use bitcoin::{Amount, OutPoint};
 use clap::Subcommand;
-use tapstake_restake::{
-    Book, BookError, Event, ExitId, HolderId, PaidExit, PartsPerMillion, PoolError, PoolId, ServiceId,
-};
+use tapstake_restake::{BookError, Event, ExitId, HolderId, PartsPerMillion, PoolError, PoolId, ServiceId};
 
-use super::entry::{At, Before, Outcome, surplus};
+use super::entry::At;
 use super::name;
+use super::outcome::Outcome;
 use super::refusal::by_book;
-use super::show;
 use crate::error::{Error, Result};
 use crate::input;
 use crate::session::Session;
@@ -211,7 +209,7 @@ pub(crate) struct Revive {
 }
 
 fn plain(at: &At, event: Event, session: &Session<'_>) -> Result<()> {
-    at.open(session)?.make([(event, Outcome::default())], session)
+    at.open(session)?.make_one(event, session)
 }
 
 pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
@@ -219,16 +217,16 @@ pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
         PoolCommand::Open(args) => open(args, session),
         PoolCommand::Reward(args) => reward(args, session),
         PoolCommand::MakeGood(args) => {
-            missing(args, Event::MakeGood { pool: args.pool.clone(), amount: args.amount }, session)
+            plain(&args.at, Event::MakeGood { pool: args.pool.clone(), amount: args.amount }, session)
         }
         PoolCommand::WriteDown(args) => {
-            missing(args, Event::WriteDown { pool: args.pool.clone(), amount: args.amount }, session)
+            plain(&args.at, Event::WriteDown { pool: args.pool.clone(), amount: args.amount }, session)
         }
         PoolCommand::WriteUp(args) => {
-            missing(args, Event::WriteUp { pool: args.pool.clone(), amount: args.amount }, session)
+            plain(&args.at, Event::WriteUp { pool: args.pool.clone(), amount: args.amount }, session)
         }
         PoolCommand::TakeCash(args) => {
-            missing(args, Event::TakeCash { pool: args.pool.clone(), amount: args.amount }, session)
+            plain(&args.at, Event::TakeCash { pool: args.pool.clone(), amount: args.amount }, session)
         }
         PoolCommand::Choose(Choose { pool, service, part, at }) => {
             let event = Event::ChooseService { pool: pool.clone(), service: service.clone(), part: *part };
@@ -239,30 +237,13 @@ pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
         }
         PoolCommand::Deposit(Move { pool, shares, holder, at }) => {
             let (pool, holder, shares) = (pool.clone(), holder.clone(), *shares);
-            moved(at, Event::LrtDeposit { pool: pool.clone(), holder, shares }, session, move |book| {
-                book.lrt_pool(&pool).map_or(0, |(lrt, _)| lrt.supply())
-            })
+            plain(at, Event::LrtDeposit { pool, holder, shares }, session)
         }
         PoolCommand::Redeem(Move { pool, shares, holder, at }) => {
             let (pool, holder, shares) = (pool.clone(), holder.clone(), *shares);
-            let event = Event::LrtRedeem { pool: pool.clone(), holder, shares };
-            moved(at, event, session, move |book| book.lrt_pool(&pool).map_or(0, |(lrt, _)| lrt.assets()))
+            plain(at, Event::LrtRedeem { pool, holder, shares }, session)
         }
     }
-}
-
-/// Makes an entry about what a pool misses, or has and owes nobody: who bears or gets it, and what is left of that.
-fn missing(Missing { pool, at, .. }: &Missing, event: Event, session: &Session<'_>) -> Result<()> {
-    let opened = at.open(session)?;
-    let before = Before::of(opened.book());
-    let outcome = |book: &Book| Outcome {
-        borne: Some(before.borne(book)),
-        gained: before.gained(book),
-        missing_sat: book.pool(pool).ok().map(|pool| pool.backing().missing().to_sat()),
-        surplus_sat: book.pool(pool).ok().and_then(|pool| surplus(pool.backing())),
-        ..Outcome::default()
-    };
-    opened.make_one(event, outcome, session)
 }
 
 fn open(args: &Open, session: &Session<'_>) -> Result<()> {
@@ -283,21 +264,9 @@ fn reward(args: &PoolReward, session: &Session<'_>) -> Result<()> {
     plain(&args.at, event, session)
 }
 
-/// Makes an entry that moves shares: how many is how far it moves `number`.
-fn moved(at: &At, event: Event, session: &Session<'_>, number: impl Fn(&Book) -> u128) -> Result<()> {
-    let opened = at.open(session)?;
-    let before = number(opened.book());
-    let outcome = |book: &Book| {
-        let shares = number(book).abs_diff(before).to_string();
-        Outcome { shares: Some(shares), ..Outcome::default() }
-    };
-    opened.make_one(event, outcome, session)
-}
-
 pub(crate) fn mint(args: &Mint, session: &Session<'_>) -> Result<()> {
     let (pool, holder) = (args.pool.clone(), args.to.clone());
-    let event = Event::Mint { pool: pool.clone(), holder, stake: args.stake };
-    moved(&args.at, event, session, move |book| book.pool(&pool).map_or(0, |pool| pool.supply()))
+    plain(&args.at, Event::Mint { pool, holder, stake: args.stake }, session)
 }
 
 pub(crate) fn transfer(args: &Transfer, session: &Session<'_>) -> Result<()> {
@@ -307,30 +276,16 @@ pub(crate) fn transfer(args: &Transfer, session: &Session<'_>) -> Result<()> {
         Ok(_) => Event::LrtTransfer { pool, from, to, shares },
         Err(_) => Event::Transfer { pool, from, to, shares },
     };
-    opened.make([(event, Outcome::default())], session)
+    opened.make_one(event, session)
 }
 
 pub(crate) fn exit(args: &Exit, session: &Session<'_>) -> Result<()> {
     let (pool, holder) = (args.pool.clone(), args.holder.clone());
     let event = match (args.amount, args.shares) {
-        (Some(amount), _) => Event::RequestWithdrawal { pool: pool.clone(), holder, amount },
-        (None, shares) => {
-            Event::RequestExit { pool: pool.clone(), holder, shares: shares.unwrap_or_default() }
-        }
+        (Some(amount), _) => Event::RequestWithdrawal { pool, holder, amount },
+        (None, shares) => Event::RequestExit { pool, holder, shares: shares.unwrap_or_default() },
     };
-    let outcome = |book: &Book| {
-        // The newest exit is the last.
-        let newest = book.pool(&pool).ok().and_then(|pool| pool.queue().iter().last());
-        let Some((id, exit)) = newest else { return Outcome::default() };
-        Outcome {
-            exit: Some(id.0),
-            shares: Some(exit.shares.to_string()),
-            quoted_sat: Some(exit.quoted.to_sat()),
-            matures_at: Some(exit.matures_at),
-            ..Outcome::default()
-        }
-    };
-    args.at.open(session)?.make_one(event, outcome, session)
+    plain(&args.at, event, session)
 }
 
 pub(crate) fn finalise(args: &Finalise, session: &Session<'_>) -> Result<()> {
@@ -345,14 +300,9 @@ pub(crate) fn finalise(args: &Finalise, session: &Session<'_>) -> Result<()> {
     let mut events = Vec::new();
     while let Some(exit) = next {
         match pool.finalise_exit(exit, opened.height) {
-            Ok(PaidExit { holder, paid, .. }) => {
-                let outcome = Outcome {
-                    exit: Some(exit.0),
-                    paid_sat: Some(paid.to_sat()),
-                    paid_to: Some(holder.to_string()),
-                    ..Outcome::default()
-                };
-                events.push((Event::FinaliseExit { pool: args.pool.clone(), exit }, outcome));
+            Ok(paid) => {
+                let event = Event::FinaliseExit { pool: args.pool.clone(), exit };
+                events.push((event, Outcome::of_exit(exit, paid)));
             }
             Err(error) if events.is_empty() => return Err(refusal(error)),
             Err(PoolError::Unbonding { .. }) => break,
@@ -368,18 +318,9 @@ pub(crate) fn finalise(args: &Finalise, session: &Session<'_>) -> Result<()> {
 }
 
 pub(crate) fn revive(args: &Revive, session: &Session<'_>) -> Result<()> {
-    let opened = args.at.open(session)?;
-    let before = Before::of(opened.book());
-    let outcome = |book: &Book| Outcome {
-        status: book.stake(&args.stake).ok().map(|stake| show::status(stake.status).0),
-        borne: Some(before.borne(book)),
-        ..Outcome::of_stake(book, &args.stake)
-    };
-    opened.make_one(Event::ReviveStake { stake: args.stake }, outcome, session)
+    plain(&args.at, Event::ReviveStake { stake: args.stake }, session)
 }
 
 pub(crate) fn take_back(args: &Return, session: &Session<'_>) -> Result<()> {
-    let event = Event::ReturnStake { stake: args.stake, returned: args.amount };
-    let outcome = |book: &Book| Outcome::of_stake(book, &args.stake);
-    args.at.open(session)?.make_one(event, outcome, session)
+    plain(&args.at, Event::ReturnStake { stake: args.stake, returned: args.amount }, session)
 }

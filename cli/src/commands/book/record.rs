@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
+use bitcoin::{Amount, OutPoint};
 use clap::Subcommand;
 use tapstake_crypto::pop::Account;
 use tapstake_restake::{
-    Allocation, Book, BookError, Denomination, End, Event, Part, PartsPerMillion, ServiceId, ServiceTerms,
+    Allocation, BookError, Denomination, End, Event, Part, PartsPerMillion, ServiceId, ServiceTerms,
     StakeStatus, StakeView,
 };
 
-use super::entry::{At, Before, Opened, Outcome};
+use super::entry::{At, Opened};
 use super::name;
+use super::outcome::{Outcome, watch};
 use super::refusal::by_book;
 use crate::commands::equivocation::read_evidence;
 use crate::error::{Error, Result};
@@ -211,7 +212,7 @@ pub(crate) fn service(command: &ServiceCommand, session: &Session<'_>) -> Result
         leverage_limit: args.leverage_limit,
     };
     let event = Event::RegisterService { service: args.name.clone(), terms };
-    args.at.open(session)?.make([(event, Outcome::default())], session)
+    args.at.open(session)?.make_one(event, session)
 }
 
 pub(crate) fn provider(command: &ProviderCommand, session: &Session<'_>) -> Result<()> {
@@ -225,7 +226,7 @@ pub(crate) fn provider(command: &ProviderCommand, session: &Session<'_>) -> Resu
             (Event::SetCommission { service, provider, commission }, at)
         }
     };
-    at.open(session)?.make([(event, Outcome::default())], session)
+    at.open(session)?.make_one(event, session)
 }
 
 pub(crate) fn allocate(args: &Allocate, session: &Session<'_>) -> Result<()> {
@@ -237,14 +238,7 @@ pub(crate) fn allocate(args: &Allocate, session: &Session<'_>) -> Result<()> {
         _ => Allocation::Withdrawn,
     };
     let event = Event::Allocate { stake: args.stake, service: args.service.clone(), allocation };
-    // What its pool misses is none of its services' business.
-    let outcome = |book: &_| Outcome {
-        pool: None,
-        missing_sat: None,
-        surplus_sat: None,
-        ..Outcome::of_stake(book, &args.stake)
-    };
-    args.at.open(session)?.make_one(event, outcome, session)
+    args.at.open(session)?.make_one(event, session)
 }
 
 pub(crate) fn reward(args: &Reward, session: &Session<'_>) -> Result<()> {
@@ -255,21 +249,12 @@ pub(crate) fn reward(args: &Reward, session: &Session<'_>) -> Result<()> {
         None => opened.book().service(&service).map_err(by_book)?.terms.denomination.clone(),
     };
     let event = Event::Reward { service, provider, denomination, amount: args.amount };
-    opened.make([(event, Outcome::default())], session)
+    opened.make_one(event, session)
 }
 
 pub(crate) fn give_back(args: &GiveBack, session: &Session<'_>) -> Result<()> {
     let (service, provider) = (args.service.clone(), args.provider.to_x_only()?);
-    let opened = args.at.open(session)?;
-    let given =
-        |book: &Book| book.provider(&args.service, &provider).map_or(0, |view| view.rewards.given_back);
-    let before = given(opened.book());
-    let outcome = |book: &Book| Outcome {
-        given_back: Some(given(book).saturating_sub(before).to_string()),
-        denomination: book.service(&args.service).ok().map(|view| view.terms.denomination.clone()),
-        ..Outcome::default()
-    };
-    opened.make_one(Event::GiveBack { service, provider }, outcome, session)
+    args.at.open(session)?.make_one(Event::GiveBack { service, provider }, session)
 }
 
 pub(crate) fn claim(args: &Claim, session: &Session<'_>) -> Result<()> {
@@ -277,24 +262,12 @@ pub(crate) fn claim(args: &Claim, session: &Session<'_>) -> Result<()> {
     let Some(service) = args.service.clone().filter(|_| !args.all) else {
         return claim_all(args, opened, session);
     };
-    let book = opened.book();
-    let denomination = Some(book.service(&service).map_err(by_book)?.terms.denomination.clone());
-    let (event, paid, to) = match (&args.commission, args.stake) {
-        (Some(key), _) => {
-            let provider: XOnlyPublicKey = key.to_x_only()?;
-            let owed = book.provider(&service, &provider).map_err(by_book)?.rewards.commission;
-            (Event::ClaimCommission { service, provider }, owed, provider.to_string())
-        }
-        (None, Some(stake)) => {
-            let owed = book.claimable(&stake, &service).map_err(by_book)?;
-            let owner = book.stake(&stake).map_err(by_book)?.owner.to_string();
-            (Event::Claim { stake, service }, owed, owner)
-        }
+    let event = match (&args.commission, args.stake) {
+        (Some(key), _) => Event::ClaimCommission { service, provider: key.to_x_only()? },
+        (None, Some(stake)) => Event::Claim { stake, service },
         (None, None) => return Err(Error::usage("name a stake, or a provider by --commission")),
     };
-    let outcome =
-        Outcome { paid: Some(paid.to_string()), denomination, paid_to: Some(to), ..Outcome::default() };
-    opened.make([(event, outcome)], session)
+    opened.make_one(event, session)
 }
 
 /// Pays all that stakes, or those of one owner, can claim. No claim changes what another one pays.
@@ -315,13 +288,9 @@ fn claim_all(args: &Claim, opened: Opened, session: &Session<'_>) -> Result<()> 
             let sum = sums.entry(coin.clone()).or_default();
             *sum =
                 sum.checked_add(paid).ok_or_else(|| by_book(BookError::Overflow("what is paid in all")))?;
-            events.push(Event::Claim { stake: stake.outpoint, service: service.name.clone() });
-            outcomes.push(Outcome {
-                paid: Some(paid.to_string()),
-                denomination: Some(coin.clone()),
-                paid_to: Some(stake.owner.to_string()),
-                ..Outcome::default()
-            });
+            let event = Event::Claim { stake: stake.outpoint, service: service.name.clone() };
+            outcomes.push(watch(book, &event)(book));
+            events.push(event);
         }
     }
     if events.is_empty() {
@@ -340,8 +309,7 @@ pub(crate) fn end(args: &EndArgs, session: &Session<'_>) -> Result<()> {
             EndName::Expired => End::Expired,
             EndName::Spent => End::Spent,
         };
-        let outcome = |book: &_| Outcome::of_stake(book, &stake);
-        return opened.make_one(Event::EndStake { stake, end }, outcome, session);
+        return opened.make_one(Event::EndStake { stake, end }, session);
     }
     // What expired first ends first, and none of these ends can be refused.
     let expired =
@@ -357,8 +325,5 @@ pub(crate) fn slash(args: &Slash, session: &Session<'_>) -> Result<()> {
     let evidence = read_evidence(&args.evidence)?;
     let verified = evidence.verify(&session.secp);
     let equivocation = verified.map_err(|error| Error::verification(error.rule(), error))?;
-    let opened = args.at.open(session)?;
-    let (losses, before) = (opened.book().losses(&equivocation.provider()), Before::of(opened.book()));
-    let outcome = |book: &_| Outcome { borne: Some(before.borne(book)), ..Outcome::of_losses(&losses) };
-    opened.make_one(Event::slash(&equivocation), outcome, session)
+    args.at.open(session)?.make_one(Event::slash(&equivocation), session)
 }

@@ -4,8 +4,9 @@ use serde::Serialize;
 use tapstake_params::Height;
 use tapstake_restake::{Depeg, Nav, PoolId, RiskReport, Scenario, SlashedProviders};
 
+use super::outcome::surplus;
 use super::refusal::by_book;
-use super::{BookFile, entry, name};
+use super::{BookFile, name};
 use crate::error::Result;
 use crate::output::{Show, facts, table};
 use crate::session::Session;
@@ -80,7 +81,7 @@ impl PoolRisk {
             ("reserves", format!("{} sat", backing.reserves.to_sat())),
             ("owed", format!("{} sat", backing.issued.to_sat())),
         ]);
-        rows.extend(entry::surplus(*backing).map(|sat| ("owed to nobody", format!("{sat} sat"))));
+        rows.extend(surplus(*backing).map(|sat| ("owed to nobody", format!("{sat} sat"))));
         rows.extend([
             (
                 "exit queue",
