@@ -262,7 +262,10 @@ impl Ledger {
     /// [`LedgerError::NewerVersion`], [`LedgerError::Busy`], [`LedgerError::Moved`], [`LedgerError::Io`], [`LedgerError::Index`], and
     /// [`LedgerError::IndexDiffers`] if a row of the index is not what the journal makes.
     pub fn open(file: &Path) -> Result<Self, LedgerError> {
-        let journal = Journal::open(file)?;
+        Ledger::of(Journal::open(file)?)
+    }
+
+    fn of(journal: Journal) -> Result<Self, LedgerError> {
         let path = Index::path_of(journal.path());
         Index::clear_draft(&path)?;
         let (index, seen) = match Index::open(&path)? {
@@ -292,16 +295,19 @@ impl Ledger {
 
     /// Keeps the whole lines of a journal and cuts off what follows them, as a survey has told: that is saved first, in a new file
     /// `NAME.cut-LINE-NUMBER` beside the journal, which is returned. The index is made anew. Entries that the survey calls lost are
-    /// gone from the book; whoever asks for this says so.
+    /// gone from the book; whoever asks for this says so. Where nothing is broken this opens the book.
     ///
     /// # Errors
     ///
-    /// As [`Ledger::survey`]; [`LedgerError::Changed`] if the journal or its index no longer tell the same.
+    /// As [`Ledger::open`]; [`LedgerError::Changed`] if the journal or its index no longer tell the same.
     pub fn repair(file: &Path, asked: &Survey) -> Result<(Self, Option<PathBuf>), LedgerError> {
         let journal = Journal::open(file)?;
         let (found, tip) = survey(&journal)?;
         if found != *asked {
             return Err(LedgerError::Changed { file: journal.path().to_owned() });
+        }
+        if !found.is_broken() {
+            return Ok((Ledger::of(journal)?, None));
         }
         let saved = if found.bytes > 0 { Some(journal.cut(&tip)?) } else { None };
         Ok((Ledger::with_new_index(journal, IndexState::Current, None)?, saved))

@@ -976,6 +976,8 @@ fn a_row_of_the_index_that_the_journal_does_not_make_is_refused_by_opening_and_b
                 other => panic!("{change}: {other}"),
             }
         }
+        let repaired = Ledger::repair(&book.file(), &book.survey()).map(drop);
+        assert!(matches!(repaired, Err(LedgerError::IndexDiffers { .. })), "{change}: nothing to repair");
         assert_eq!(fs::read(book.index()).unwrap(), before);
         fs::remove_file(book.index()).unwrap();
         assert_eq!(book.open().unwrap().index_state(), &IndexState::Missing);
