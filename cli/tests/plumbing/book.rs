@@ -973,3 +973,40 @@ fn a_holder_that_had_nothing_is_called_new() {
     kept.entry(&format!("exit {} --pool p --holder bbo", sat(2_000)));
     assert_eq!(kept.entry(&to("bbo"))["new_holder"], Value::Null);
 }
+
+#[test]
+fn wrong_entries_are_set_right_as_the_manual_says() {
+    let kept = Kept::new();
+    let (first, second) = (outpoint(1), outpoint(2));
+    let before = kept.json("show")["pools"][0].clone();
+    let pool = || kept.json("show")["pools"][0].clone();
+    // Entered as unbonding, and it was not.
+    kept.entry(&format!("end {first} --by unbonding --height 110"));
+    kept.entry(&format!("end {first} --by spent"));
+    assert_eq!(kept.entry(&format!("revive {first}"))["status"], "active");
+    kept.entry(&format!("allocate {first} --service a --shared"));
+    assert_eq!((&pool()["backing"], &pool()["cash_sat"]), (&before["backing"], &0.into()));
+    // A reward of ten times as much: what is taken out is borne by those who had earned it.
+    kept.entry("pool reward p 5000sat --height 120");
+    kept.entry("pool take-cash p 4500sat");
+    kept.entry("pool write-down p 4500sat");
+    assert_eq!((&pool()["assets_sat"], &pool()["missing_sat"]), (&150_500.into(), &0.into()));
+    // Too little came back, and then too much.
+    kept.entry(&format!("end {second} --by unbonding"));
+    kept.entry(&format!("return {second} --amount 40000sat --height 220"));
+    let twice = kept.refused(&format!("return {second} --amount 10000sat"), "inactive");
+    assert!(twice["next"].as_str().unwrap().contains("pool make-good p AMOUNT"), "{twice}");
+    assert_eq!(kept.entry("pool make-good p 10000sat")["missing_sat"], 0);
+    kept.entry("pool take-cash p 500sat");
+    kept.entry("pool make-good p 500sat");
+    assert_eq!(
+        (&pool()["backing"]["reserves"], &pool()["backing"]["issued"]),
+        (&150_500.into(), &150_500.into())
+    );
+    // Cash that came and was stolen.
+    kept.entry("pool take-cash p 50500sat");
+    kept.refused("pool take-cash p 1sat", "cash");
+    kept.entry("pool write-down p 50500sat");
+    assert_eq!((&pool()["assets_sat"], &pool()["cash_sat"]), (&100_000.into(), &0.into()));
+    assert_eq!(kept.json("audit")["verdict"], "the books balance");
+}
