@@ -716,6 +716,38 @@ fn nothing_is_written_to_a_file_that_has_lost_its_name() {
 
 #[cfg(unix)]
 #[test]
+fn an_entry_written_to_a_file_that_loses_its_name_meanwhile_is_not_acknowledged() {
+    let next = Entry { height: Height::new(300), ..entries()[5].clone() };
+    // Whoever takes the name away may come too late: then it is tried again.
+    for _ in 0..100 {
+        let book = Book::new();
+        let (file, aside) = (book.file(), book.folder.path().join("aside"));
+        let length = fs::metadata(&file).unwrap().len();
+        let mut ledger = book.open().unwrap();
+        let appended = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let begun = std::time::Instant::now();
+                while fs::metadata(&file).unwrap().len() == length && begun.elapsed().as_secs() < 5 {}
+                fs::rename(&file, &aside).unwrap();
+            });
+            ledger.append_all(vec![next.clone(); 1_000])
+        });
+        let Err(stopped) = appended else { continue };
+        assert!(matches!(stopped.error, LedgerError::Moved { written: true, .. }), "{stopped}");
+        assert!(stopped.made.is_empty() && stopped.to_string().contains("is in the file that had this name"));
+        assert!(matches!(ledger.append(next), Err(LedgerError::Failed { .. })));
+        drop(ledger);
+        assert_eq!(fs::read_to_string(&aside).unwrap().lines().count() as u64, 1 + ENTRIES + 1_000);
+        // The index was not told of what its journal does not have.
+        fs::write(&file, &fs::read(&aside).unwrap()[..usize::try_from(length).unwrap()]).unwrap();
+        assert_eq!(book.open().unwrap().index_state(), &IndexState::Current);
+        return;
+    }
+    panic!("no write was ever caught");
+}
+
+#[cfg(unix)]
+#[test]
 fn who_waited_for_a_file_that_was_replaced_meanwhile_does_not_get_it() {
     let (book, other) = (Book::new(), Book::new());
     let ledger = book.open().unwrap();

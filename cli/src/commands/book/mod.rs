@@ -125,7 +125,7 @@ pub(crate) enum Command {
     Export(export::Export),
     /// Draw net asset value and backing over height, as SVG
     Plot(plot::Plot),
-    /// Cut off what a stopped writer left at the end and nobody was told of
+    /// Keep the whole lines of a damaged journal: what follows is cut off, and saved beside it
     Repair(init::Repair),
 }
 
