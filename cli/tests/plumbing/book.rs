@@ -1010,3 +1010,54 @@ fn wrong_entries_are_set_right_as_the_manual_says() {
     assert_eq!((&pool()["assets_sat"], &pool()["cash_sat"]), (&100_000.into(), &0.into()));
     assert_eq!(kept.json("audit")["verdict"], "the books balance");
 }
+
+#[test]
+fn a_log_says_what_came_of_each_entry() {
+    let kept = Kept::new();
+    let sat = |sat: u128| (sat * 1_000_000).to_string();
+    let mut ledger = Ledger::open(&kept.file()).unwrap();
+    let reward = json!({"height": 101, "event": {"reward": {
+        "service": "a", "provider": KEYS[2], "denomination": "ua", "amount": "200000",
+    }}});
+    ledger.append(serde_json::from_value(reward).unwrap()).unwrap();
+    drop(ledger);
+    let mut lines = vec![
+        format!("claim {} --service a", outpoint(1)),
+        format!("claim --commission {} --service a", KEYS[2]),
+        format!("reward 777 --service b --provider {}", KEYS[1]),
+        format!("give-back --service b --provider {}", KEYS[1]),
+        format!("pool deposit l {} --holder =ann", sat(5_000)),
+        format!("pool redeem l {} --holder =ann", sat(2_000)),
+        format!("transfer {} --pool p --from bob --to cid", sat(20_000)),
+        format!("exit {} --pool p --holder cid", sat(20_000)),
+        format!("end {} --by unbonding", outpoint(2)),
+        format!("return {} --amount 49000sat --height 301", outpoint(2)),
+        "pool write-down p 900sat".to_owned(),
+        "pool make-good p 100sat".to_owned(),
+        "finalise 0 --pool p".to_owned(),
+        format!("end {} --by spent", outpoint(1)),
+        "pool write-down p 1sat".to_owned(),
+        format!("revive {}", outpoint(1)),
+        "pool write-up p 1sat".to_owned(),
+    ];
+    let made: Vec<Value> = lines.drain(..).map(|line| kept.entry(&line)).collect();
+    let logged = kept.json(&format!("log --last {}", made.len()));
+    // What each command has said when it was made, the log says again.
+    assert_eq!(logged["entries"], json!(made));
+    assert_eq!(kept.json("log --kind finalise_exit")["entries"], json!([made[12]]));
+    assert_eq!(kept.json("log --holder cid --to 200")["entries"], json!(made[6..8]));
+    for field in
+        ["paid", "given_back", "shares", "quoted_sat", "paid_sat", "gained", "missing_sat", "new_holder"]
+    {
+        assert!(made.iter().any(|entry| !entry[field].is_null()), "{field}");
+    }
+    let said = kept.text("log --last 99");
+    for text in [
+        "; commission 10000 ua",
+        "; paid 190000 ua; paid to text:ann",
+        "; given back 777 ub",
+        "; exit 0; paid 19880 sat; paid to cid",
+    ] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+}

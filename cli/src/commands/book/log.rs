@@ -9,6 +9,8 @@ use tapstake_ledger::{Ledger, Record};
 use tapstake_params::Height;
 use tapstake_restake::{Book, Entry, Event, HolderId, PoolId, ServiceId};
 
+use super::entry::Made;
+use super::outcome::watch;
 use super::refusal::by_book;
 use super::{BookFile, name, refused};
 use crate::error::Result;
@@ -51,18 +53,20 @@ pub(crate) struct Log {
 
 #[derive(Serialize)]
 struct Listed {
-    entries: Vec<Record>,
+    entries: Vec<Made>,
 }
 
 impl Show for Listed {
     fn text(&self) -> String {
-        let rows = self.entries.iter().map(|record| {
+        let rows = self.entries.iter().map(|Made { record, outcome }| {
             let event = serde_json::to_value(&record.event).unwrap_or_default();
             let fields = event[&record.kind].as_object().into_iter().flatten();
             let fields: Vec<String> =
                 fields.map(|(name, value)| format!("{name} {}", plain(value))).collect();
+            let came = outcome.rows().into_iter().map(|(name, value)| format!("{name} {value}"));
+            let said: Vec<String> = [fields.join(", ")].into_iter().chain(came).collect();
             let kind = record.kind.replace('_', " ");
-            vec![record.counter.to_string(), record.height.to_string(), kind, fields.join(", ")]
+            vec![record.counter.to_string(), record.height.to_string(), kind, said.join("; ")]
         });
         table(&["entry", "height", "event", ""], &["entry", "height"], rows)
     }
@@ -167,6 +171,23 @@ fn says(value: &Value, fields: &[&str], text: &str) -> bool {
     }
 }
 
+/// Entries, oldest first, with what came of them. The journal does not say that, so the book is made again up to the last of them.
+fn with_outcomes(ledger: &Ledger, entries: impl IntoIterator<Item = Record>) -> Result<Listed> {
+    let mut asked = entries.into_iter().peekable();
+    let (mut book, mut entries) = (Book::new(), Vec::new());
+    for record in ledger.records().map_err(refused)? {
+        if asked.peek().is_none() {
+            break;
+        }
+        let Record { counter, height, event, .. } = record.map_err(refused)?;
+        let (entry, asked) = (Entry { height, event }, asked.next_if(|asked| asked.counter == counter));
+        let asked = asked.map(|record| (record, watch(&book, &entry.event)));
+        book.apply(&entry).map_err(by_book)?;
+        entries.extend(asked.map(|(record, outcome)| Made { record, outcome: outcome(&book) }));
+    }
+    Ok(Listed { entries })
+}
+
 pub(crate) fn run(args: &Log, session: &Session<'_>) -> Result<()> {
     let ledger = args.book.open(session)?;
     let (kind, from) = (args.kind.as_deref(), Height::new(args.from));
@@ -175,7 +196,7 @@ pub(crate) fn run(args: &Log, session: &Session<'_>) -> Result<()> {
     let named = pool.is_some() || provider.is_some() || service.is_some() || holder.is_some();
     if !named && stake.is_none() && to.is_none() {
         let entries = ledger.last(args.last, kind, from).map_err(refused)?;
-        session.out.show(&Listed { entries });
+        session.out.show(&with_outcomes(&ledger, entries)?);
         return Ok(());
     }
     let heights = from..=args.to.map_or(Height::new(u32::MAX), Height::new);
@@ -190,6 +211,6 @@ pub(crate) fn run(args: &Log, session: &Session<'_>) -> Result<()> {
             entries.pop_front();
         }
     }
-    session.out.show(&Listed { entries: entries.into() });
+    session.out.show(&with_outcomes(&ledger, entries)?);
     Ok(())
 }
