@@ -9,9 +9,8 @@ use tapstake_params::Height;
 use crate::error::LedgerError;
 use crate::index::{self, Found, Index, IndexState, Seen};
 use crate::journal::{Journal, Tip, TornLine};
-use crate::ledger::{Replayed, Witness, judge, replay};
+use crate::ledger::{Replayed, Witness, compare, judge};
 use crate::line::{BookId, Head};
-use crate::rows::Queries;
 
 /// What an audit has found in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -69,23 +68,11 @@ fn pass(
     mut state: IndexState,
     known: Option<(u64, Head)>,
 ) -> Result<AuditReport, LedgerError> {
-    let mut queries = index.map(Queries::new).transpose()?;
-    let mut rows = queries.as_mut().map(Queries::rows).transpose()?;
     let witness = seen.map(Witness::new);
     let last = seen.map_or(0, |seen| seen.tip.counter);
     let mut kept = Kept::new(known);
-    let pass = |tip: &Tip| witness.as_ref().map_or(Ok(()), |witness| witness.pass(journal, tip));
-    pass(&journal.first())?;
-    kept.pass(&journal.first());
-    let Replayed { book, tip, rest, .. } = replay(journal, |step| {
-        pass(&step.tip)?;
-        kept.pass(&step.tip);
-        match &mut rows {
-            Some(rows) if step.tip.counter <= last => rows.compare(&step),
-            _ => Ok(()),
-        }
-    })?;
-    let rows = rows.map_or(Ok(()), |rows| rows.end(last));
+    let (Replayed { book, tip, rest, .. }, rows) =
+        compare(journal, index, witness.as_ref(), |tip| kept.pass(tip))?;
     let torn = judge(journal, witness.as_ref(), &tip, rest, rows)?;
     if index.is_some() && tip.counter > last {
         state = IndexState::Behind { entries: tip.counter - last };

@@ -97,6 +97,32 @@ pub(crate) fn replay(
     }
 }
 
+/// Reads a journal, and holds it against what its index has seen and, where that can be read, has in its rows: returns also whether
+/// these are right, as far as they go. Nothing is written.
+pub(crate) fn compare(
+    journal: &Journal,
+    index: Option<&Index>,
+    witness: Option<&Witness>,
+    mut each: impl FnMut(&Tip),
+) -> Result<(Replayed, Result<(), LedgerError>), LedgerError> {
+    let last = witness.map_or(0, |witness| witness.seen.tip.counter);
+    let mut queries = index.map(Queries::new).transpose()?;
+    let mut rows = queries.as_mut().map(Queries::rows).transpose()?;
+    let mut pass = |tip: &Tip| {
+        each(tip);
+        witness.map_or(Ok(()), |witness| witness.pass(journal, tip))
+    };
+    pass(&journal.first())?;
+    let replayed = replay(journal, |step| {
+        pass(&step.tip)?;
+        match &mut rows {
+            Some(rows) if step.tip.counter <= last => rows.compare(&step),
+            _ => Ok(()),
+        }
+    })?;
+    Ok((replayed, rows.map_or(Ok(()), |rows| rows.end(last))))
+}
+
 /// Holds what an index has seen against the journal.
 #[derive(Clone, Copy)]
 pub(crate) struct Witness {
@@ -193,20 +219,8 @@ impl Survey {
 /// Reads a journal as far as its lines are whole, and holds its end against its index.
 fn survey(journal: &Journal) -> Result<(Survey, Tip), LedgerError> {
     let read = |index: Option<&Index>, witness: Option<Witness>| {
-        let pass = |tip: &Tip| witness.map_or(Ok(()), |witness| witness.pass(journal, tip));
-        let last = witness.map_or(0, |witness| witness.seen.tip.counter);
-        let mut queries = index.map(Queries::new).transpose()?;
-        let mut rows = queries.as_mut().map(Queries::rows).transpose()?;
-        pass(&journal.first())?;
-        let replayed = replay(journal, |step| {
-            pass(&step.tip)?;
-            match &mut rows {
-                Some(rows) if step.tip.counter <= last => rows.compare(&step),
-                _ => Ok(()),
-            }
-        })?;
-        let Replayed { tip, rest, .. } = replayed;
-        let differs = match rows.map_or(Ok(()), |rows| rows.end(last)) {
+        let (Replayed { tip, rest, .. }, rows) = compare(journal, index, witness.as_ref(), |_| {})?;
+        let differs = match rows {
             Err(LedgerError::IndexDiffers { .. }) => true,
             other => other.map(|()| false)?,
         };
@@ -214,6 +228,7 @@ fn survey(journal: &Journal) -> Result<(Survey, Tip), LedgerError> {
             Some(witness) if !differs => witness.clears(journal, &tip)?,
             _ => false,
         };
+        let last = witness.map_or(0, |witness| witness.seen.tip.counter);
         let survey = Survey {
             network: journal.network(),
             entries: tip.counter,

@@ -55,7 +55,7 @@ impl BookFile {
         }
         if let Some(torn) = ledger.torn() {
             let cut = match torn.unacknowledged {
-                true => "it was never acknowledged, and the next entry takes its place",
+                true => "it was never acknowledged; the next entry takes its place, and what it has is saved",
                 false => "no index tells whether it was acknowledged; see tapstake book repair",
             };
             session.out.warn(&format!("line {} has no end after {} bytes: {cut}", torn.line, torn.bytes));
