@@ -80,6 +80,13 @@ fn one_stake_secures_two_services_a_pool_issues_receipts_and_a_slashing_reaches_
     user.run(&["book", "import", changed.to_str().unwrap()]).refused(3);
     let foreign = refused(&user, &format!("import {proof} --provider {p1}"), 3);
     assert_eq!(foreign["rule"], "known-provider", "{foreign}");
+    for (live, warned) in [("", true), (" --live", false)] {
+        let line = format!("book import {proof} {other_proof} --dry-run{live}");
+        let tried = user.run(&line.split_whitespace().collect::<Vec<_>>());
+        let spends = |stake: &str| format!("spends of stake {stake}: not looked for: give --live");
+        assert_eq!([&first, &second].map(|stake| tried.stderr.contains(&spends(stake))), [warned; 2]);
+        tried.ok();
+    }
     let imported = book(&user, &format!("import {proof} {other_proof}"));
     let [stake, _] = imported["entries"].as_array().unwrap().as_slice() else { panic!("{imported}") };
     let admitted = &stake["event"]["admit_stake"]["stake"];
@@ -204,7 +211,7 @@ fn one_stake_secures_two_services_a_pool_issues_receipts_and_a_slashing_reaches_
     let folder = user.path("csv");
     book(&user, &format!("export --csv {}", folder.display()));
     let stakes = fs::read_to_string(folder.join("stakes.csv")).unwrap();
-    assert!(stakes.lines().nth(1).unwrap().starts_with(&format!("{first},5000000,{worst},")), "{stakes}");
+    assert!(stakes.lines().nth(1).unwrap().starts_with(&format!("{first},5000000,0,,")), "{stakes}");
     let history = fs::read_to_string(folder.join("history.csv")).unwrap();
     let document = book(&user, "export");
     assert_eq!(document["points"].as_array().unwrap().len(), history.lines().count() - 1);

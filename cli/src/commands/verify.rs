@@ -92,12 +92,14 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The stake of a proof, which must be slashable.
+/// The stake of a proof, which must be slashable. Where nobody has looked whether it is spent, that is said.
 pub(crate) fn slashable(args: &Flags, proof: &Path, session: &Session<'_>) -> Result<VerifiedStake> {
-    match judge(args, proof, true, session)?.0 {
-        Verdict::Slashable(stake) => Ok(*stake),
-        Verdict::Included(_) => Err(refused(VerifyError::NoDelegation)),
+    let (verdict, spends) = judge(args, proof, true, session)?;
+    let Verdict::Slashable(stake) = verdict else { return Err(refused(VerifyError::NoDelegation)) };
+    if spends != Spends::NoneReported {
+        session.out.warn(&format!("spends of stake {}: {spends}", stake.included().outpoint()));
     }
+    Ok(*stake)
 }
 
 fn judge(

@@ -1061,3 +1061,61 @@ fn a_log_says_what_came_of_each_entry() {
         assert!(said.contains(text), "{text}: {said}");
     }
 }
+
+#[test]
+fn what_can_be_lost_no_more_is_not_called_slashable_and_what_is_left_is_said() {
+    let kept = Kept::new();
+    let mut ledger = Ledger::open(&kept.file()).unwrap();
+    let slash = json!({"height": 120, "event": {"slash": {"provider": KEYS[2]}}});
+    ledger.append(serde_json::from_value(slash).unwrap()).unwrap();
+    drop(ledger);
+    let stakes = || {
+        let shown = kept.json("show");
+        let of = |stake: &Value| (stake["slashable_sat"].clone(), stake["rest_sat"].clone());
+        shown["stakes"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(stakes(), [(0.into(), 89_900.into()), (5_150.into(), Value::Null)]);
+    assert!(kept.text("show").contains("slashed, 89900 sat not back"), "{}", kept.text("show"));
+    let csv = |name: &str| {
+        kept.json(&format!("export --csv {}", kept.folder.path().join(name).display()));
+        let stakes = std::fs::read_to_string(kept.folder.path().join(name).join("stakes.csv")).unwrap();
+        stakes.lines().nth(1).unwrap().split(',').skip(1).take(3).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(csv("first"), ["100000", "0", "89900"]);
+    kept.entry(&format!("return {} --amount 89900sat --height 121", outpoint(1)));
+    kept.entry(&format!("end {} --by spent", outpoint(2)));
+    assert_eq!(stakes(), [(0.into(), Value::Null), (0.into(), Value::Null)]);
+    assert_eq!(csv("first"), ["100000", "0", ""], "in place of the first");
+}
+
+#[test]
+fn an_export_takes_no_other_files_place() {
+    let kept = Kept::new();
+    let folder = kept.folder.path().join("csv");
+    let export = format!("export --csv {}", folder.display());
+    kept.json(&export);
+    let services = std::fs::read(folder.join("services.csv")).unwrap();
+    kept.entry("pool reward p 5sat --height 101");
+    for foreign in ["my,own\r\n1,2\r\n", "", "stake,value_sat\r\n"] {
+        std::fs::write(folder.join("stakes.csv"), foreign).unwrap();
+        std::fs::write(folder.join("services.csv"), &services).unwrap();
+        let refused = kept.refused(&export, "file");
+        assert!(refused["message"].as_str().unwrap().contains("stakes.csv is there already"), "{refused}");
+        assert_eq!(std::fs::read_to_string(folder.join("stakes.csv")).unwrap(), foreign);
+    }
+    std::fs::remove_file(folder.join("stakes.csv")).unwrap();
+    std::fs::create_dir(folder.join("stakes.csv")).unwrap();
+    assert_eq!(run(&kept.line(&export)).status.code(), Some(1));
+    let history = std::fs::read_to_string(folder.join("history.csv")).unwrap();
+    assert!(!history.contains(",101,"), "nothing was written: {history}");
+}
+
+#[test]
+fn a_risk_report_below_the_last_entry_says_where_it_looks() {
+    let kept = Kept::new();
+    for (height, warned) in [(99, true), (100, false), (101, false)] {
+        let output = run(&kept.line(&format!("risk --height {height}")));
+        let said = stderr(&output).contains("how things stand at the last entry, at height 100");
+        assert_eq!((said, output.status.code()), (warned, Some(0)), "{height}");
+    }
+}

@@ -1,5 +1,7 @@
 //! The books for other programs.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -7,7 +9,7 @@ use tapstake_ledger::Point;
 
 use super::show::State;
 use super::{BookFile, refused};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::file;
 use crate::output::{self, Show};
 use crate::session::Session;
@@ -49,16 +51,33 @@ pub(crate) fn run(args: &Export, session: &Session<'_>) -> Result<()> {
         return Ok(());
     };
     std::fs::create_dir_all(folder).context(folder.display())?;
-    let files = tables(&document).into_iter().map(|(name, table)| write(folder, name, &table));
-    let files = files.collect::<Result<Vec<_>>>()?;
-    session.out.show(&Written { files });
+    let tables: Vec<_> =
+        tables(&document).into_iter().map(|(name, table)| (folder.join(name), table)).collect();
+    for (path, table) in &tables {
+        refuse_foreign(path, table)?;
+    }
+    for (path, table) in &tables {
+        file::replace(path, table.0.as_bytes())?;
+    }
+    session.out.show(&Written { files: tables.into_iter().map(|(path, _)| path).collect() });
     Ok(())
 }
 
-fn write(folder: &Path, name: &str, table: &Table) -> Result<PathBuf> {
-    let path = folder.join(name);
-    file::replace(&path, table.0.as_bytes())?;
-    Ok(path)
+/// Only the same table of an earlier export is written over: what has the same first line.
+fn refuse_foreign(path: &Path, table: &Table) -> Result<()> {
+    let header = table.0.split_inclusive('\n').next().unwrap_or_default();
+    let mut found = Vec::new();
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        file => file
+            .and_then(|file| file.take(header.len() as u64).read_to_end(&mut found))
+            .context(path.display())?,
+    };
+    if found == header.as_bytes() {
+        return Ok(());
+    }
+    let message = format!("{} is there already, and is not this table of an earlier export", path.display());
+    Err(Error::rule("file", message).next("give another folder, or move it away"))
 }
 
 /// Lines as in RFC 4180.
@@ -159,6 +178,7 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
         "stake",
         "value_sat",
         "slashable_sat",
+        "rest_sat",
         "owner",
         "status",
         "withdrawable_at",
@@ -173,6 +193,7 @@ fn tables(document: &Document) -> Vec<(&'static str, Table)> {
             stake.stake.to_string(),
             stake.value_sat.to_string(),
             stake.slashable_sat.to_string(),
+            or_empty(stake.rest_sat),
             stake.owner.clone(),
             stake.status.to_owned(),
             or_empty(stake.withdrawable_at),

@@ -116,6 +116,9 @@ pub(crate) fn run(args: &Risk, session: &Session<'_>) -> Result<()> {
         None => book.pools().map(|(name, _)| name.clone()).collect(),
     };
     let height = args.height.map_or(book.height(), Height::new);
+    if height < book.height() {
+        session.out.warn(&format!("this is how things stand at the last entry, at height {}", book.height()));
+    }
     let pools = names.into_iter().map(|pool| {
         let report = book.risk(&pool, height, args.price).map_err(by_book)?;
         Ok(PoolRisk { pool, report })

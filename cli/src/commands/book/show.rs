@@ -8,7 +8,7 @@ use tapstake_ledger::{Head, Ledger};
 use tapstake_params::Height;
 use tapstake_restake::{
     Backing, Book, BookError, Exit, Flows, LrtExposure, LrtPool, Nav, PartsPerMillion, PoolId, PooledStake,
-    Rewards, ServiceId, ServiceTerms, StakeExposure, StakeStatus,
+    PooledStatus, Rewards, ServiceId, ServiceTerms, StakeExposure, StakeStatus,
 };
 
 use super::BookFile;
@@ -79,7 +79,10 @@ pub(super) struct Provider {
 pub(super) struct Stake {
     pub(super) stake: OutPoint,
     pub(super) value_sat: u64,
+    /// What a slashing would take now, at most.
     pub(super) slashable_sat: u64,
+    /// What a slashing has left of it, as long as its pool has not got that back.
+    pub(super) rest_sat: Option<u64>,
     pub(super) owner: String,
     pub(super) status: &'static str,
     /// The first height at which a stake that unbonds or has expired can be withdrawn.
@@ -222,15 +225,23 @@ pub(super) fn stake(book: &Book, outpoint: &OutPoint) -> Result<Stake, BookError
         }
     }
     let (status, withdrawable_at) = self::status(view.status);
+    let pool = book.minted_in(outpoint)?;
+    let pooled = pool.and_then(|pool| book.pool(pool).ok()?.stake(outpoint).copied());
+    let slashed = pooled.filter(|pooled| pooled.status == PooledStatus::Slashed);
+    let lives = matches!(
+        view.status,
+        StakeStatus::Active | StakeStatus::Unbonding { .. } | StakeStatus::Expired { .. }
+    );
     Ok(Stake {
         stake: *outpoint,
         value_sat: view.value.to_sat(),
-        slashable_sat: view.slashable.to_sat(),
+        slashable_sat: if lives { view.slashable.to_sat() } else { 0 },
+        rest_sat: slashed.map(|pooled| pooled.value.to_sat()),
         owner: view.owner.to_string(),
         status,
         withdrawable_at,
         expires_at: view.expires_at,
-        pool: book.minted_in(outpoint)?.map(ToString::to_string),
+        pool: pool.map(ToString::to_string),
         leverage: exposure.leverage_floor(),
         leaving: Left::of(&exposure),
         nominal_sat: exposure.nominal.into_iter().map(|(name, sat)| (name, sat.to_string())).collect(),
@@ -383,7 +394,10 @@ pub(super) fn stakes_text(stakes: &[Stake]) -> String {
             stake.value_sat.to_string(),
             stake.slashable_sat.to_string(),
             stake.leverage.map(|leverage| leverage.to_string()).unwrap_or_default(),
-            stake.status.to_owned(),
+            match stake.rest_sat {
+                Some(rest) => format!("{}, {rest} sat not back", stake.status),
+                None => stake.status.to_owned(),
+            },
             stake.withdrawable_at.map(|height| format!("height {height}")).unwrap_or_default(),
             stake.pool.clone().unwrap_or_default(),
         ]
