@@ -1119,3 +1119,63 @@ fn a_risk_report_below_the_last_entry_says_where_it_looks() {
         assert_eq!((said, output.status.code()), (warned, Some(0)), "{height}");
     }
 }
+
+#[test]
+fn a_pool_of_the_other_kind_is_not_called_missing() {
+    let kept = Kept::new();
+    let first = outpoint(1);
+    for line in [
+        "exit 5 --pool l --holder bob".to_owned(),
+        "finalise --pool l".to_owned(),
+        "risk --pool l".to_owned(),
+        format!("mint {first} --pool l --to bob"),
+        "pool make-good l 5sat".to_owned(),
+        "pool write-down l 5sat".to_owned(),
+        "pool write-up l 5sat".to_owned(),
+        "pool take-cash l 5sat".to_owned(),
+        "pool reward l 5sat".to_owned(),
+        "pool open m --over l --leverage-limit 100%".to_owned(),
+    ] {
+        let refused = kept.refused(&line, "unknown-pool");
+        assert_eq!(refused["message"], "pool l is over the receipts of p, not over stakes", "{line}");
+        assert!(refused["next"].as_str().unwrap().contains("tapstake book pool redeem l"), "{refused}");
+    }
+    for line in [
+        "pool deposit p 5 --holder bob",
+        "pool redeem p 5 --holder bob",
+        "pool choose p a 50%",
+        "pool leave p a",
+    ] {
+        let refused = kept.refused(line, "unknown-pool");
+        assert_eq!(refused["message"], "pool p is over stakes, not over receipts", "{line}");
+    }
+    kept.refused("exit 5 --pool q --holder bob", "unknown-pool");
+    kept.entry("pool choose l a 50%");
+    kept.entry("pool leave l a");
+    let twice = kept.refused("pool leave l a", "unknown-service");
+    assert_eq!(twice["next"], "tapstake book show --pool l says which services it has chosen");
+}
+
+#[test]
+fn a_claim_where_a_stake_does_not_count_says_so() {
+    let kept = Kept::new();
+    let (first, second) = (outpoint(1), outpoint(2));
+    let never = kept.refused(&format!("claim {second} --service b"), "not-allocated");
+    assert!(never["next"].as_str().unwrap().starts_with("tapstake book allocate"), "{never}");
+    kept.refused(&format!("claim {first} --service b"), "nothing-owed");
+    kept.paid();
+    // What it has earned it can claim also later.
+    kept.entry(&format!("allocate {first} --service b --withdraw"));
+    assert_eq!(kept.entry(&format!("claim {first} --service b"))["paid"], "9500");
+    kept.refused(&format!("claim {first} --service b"), "not-allocated");
+}
+
+#[test]
+fn a_holder_named_like_a_pool_is_warned_of_once() {
+    let kept = Kept::new();
+    for (to, warned) in [("l", true), ("l", false), ("p", true), ("cid", false)] {
+        let line = kept.line(&format!("transfer 1000000 --pool p --from bob --to {to}"));
+        let said = stderr(&run(&line));
+        assert_eq!(said.contains(&format!("is named like pool {to}")), warned, "{to}: {said}");
+    }
+}

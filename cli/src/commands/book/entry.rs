@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tapstake_ledger::{Head, IndexState, Ledger, LedgerError, Record, Stopped, TornLine};
 use tapstake_params::Height;
-use tapstake_restake::{Book, Denomination, Entry, Event};
+use tapstake_restake::{Book, BookError, Denomination, Entry, Event, HolderId, PoolId};
 
 use super::outcome::{Outcome, watch};
+use super::refusal::in_book;
 use super::{BookFile, refused};
 use crate::error::{Context, Error, Result};
 use crate::output::{Show, facts};
@@ -110,20 +111,30 @@ impl Opened {
 
     /// Makes one entry, and shows it with what has come of it.
     pub(super) fn make_one(self, event: Event, session: &Session<'_>) -> Result<()> {
-        self.make_or(event, stopped, session)
+        let seen = event.clone();
+        self.make_or(event, |error, book| Err(in_book(book, &seen, error)), session)
     }
 
-    /// The same, with what to say instead of a refusal.
+    /// The same, with what to say of a refusal by the book.
     pub(super) fn make_or(
         mut self,
         event: Event,
-        refusal: impl FnOnce(Stopped) -> Result<Vec<Record>>,
+        refusal: impl FnOnce(BookError, &Book) -> Result<()>,
         session: &Session<'_>,
     ) -> Result<()> {
         let seen = event.clone();
         let outcome = watch(self.book(), &seen);
-        let records = self.enter([event]).or_else(refusal)?;
+        let records = match self.enter([event]) {
+            Err(Stopped { error: LedgerError::Refused(error), .. }) => return refusal(*error, self.book()),
+            made => made.or_else(stopped)?,
+        };
         let outcome = outcome(self.book());
+        if let Some(pool) = outcome.new_holder().and_then(|name| pool_named(self.book(), name)) {
+            session.out.warn(&format!(
+                "holder {pool} is named like pool {pool}, and is not that pool: tapstake book pool deposit puts shares into \
+                 a pool"
+            ));
+        }
         let entries = records.into_iter().zip([outcome]).map(|(record, outcome)| Made { record, outcome });
         self.show(entries.collect(), BTreeMap::new(), session);
         Ok(())
@@ -139,6 +150,12 @@ impl Opened {
         let (dry_run, head) = (self.copy.is_some(), self.ledger.head());
         session.out.show(&Recorded { dry_run, entries, paid_in_all, head });
     }
+}
+
+/// The pool that has the name of a holder.
+fn pool_named(book: &Book, holder: &HolderId) -> Option<PoolId> {
+    let name = PoolId::new(holder.as_str()).ok()?;
+    (book.pool(&name).is_ok() || book.lrt_pool(&name).is_ok()).then_some(name)
 }
 
 /// Makes entries in a copy of the book, and refuses what the ledger would.

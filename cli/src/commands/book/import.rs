@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use bitcoin::OutPoint;
-use tapstake_ledger::{LedgerError, Stopped};
 use tapstake_restake::{Book, BookError, Entry, Event, HolderId};
 use tapstake_verifier::VerifiedStake;
 
-use super::entry::{At, Opened, stopped};
+use super::entry::{At, Opened};
 use super::name;
 use super::outcome::watch;
 use super::refusal::by_book;
@@ -51,10 +50,7 @@ pub(crate) fn run(args: &Import, session: &Session<'_>) -> Result<()> {
     }
     let opened = open(&args.at, &stakes, session)?;
     if let ([stake], [proof]) = (stakes.as_slice(), args.proofs.as_slice()) {
-        let refusal = |stop: Stopped| match stop.error {
-            LedgerError::Refused(error) => Err(in_its_place(*error, stake, proof)).context(proof.display()),
-            _ => stopped(stop),
-        };
+        let refusal = |error, _: &Book| Err(in_its_place(error, stake, proof)).context(proof.display());
         return opened.make_or(Event::admit(stake), refusal, session);
     }
     let (mut book, mut events) = (opened.book().clone(), Vec::new());

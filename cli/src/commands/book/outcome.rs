@@ -338,6 +338,10 @@ impl Outcome {
         }
     }
 
+    pub(super) const fn new_holder(&self) -> Option<&HolderId> {
+        self.new_holder.as_ref()
+    }
+
     pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
         let coins = |number: &String| format!("{number} {}", text(self.denomination.as_ref()));
         let sat = |sat: u64| format!("{sat} sat");

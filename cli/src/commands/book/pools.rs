@@ -7,7 +7,7 @@ use tapstake_restake::{BookError, Event, ExitId, HolderId, PartsPerMillion, Pool
 use super::entry::At;
 use super::name;
 use super::outcome::Outcome;
-use super::refusal::by_book;
+use super::refusal::{by_book, named};
 use crate::error::{Error, Result};
 use crate::input;
 use crate::session::Session;
@@ -290,7 +290,7 @@ pub(crate) fn exit(args: &Exit, session: &Session<'_>) -> Result<()> {
 
 pub(crate) fn finalise(args: &Finalise, session: &Session<'_>) -> Result<()> {
     let opened = args.at.open(session)?;
-    let mut pool = opened.book().pool(&args.pool).map_err(by_book)?.clone();
+    let mut pool = opened.book().pool(&args.pool).map_err(|error| named(opened.book(), error))?.clone();
     let refusal = |error: PoolError| by_book(BookError::Pool { pool: args.pool.clone(), error });
     // Without a number all that are due, in their order.
     let mut next = args.exit.map(ExitId).or(pool.queue().first());

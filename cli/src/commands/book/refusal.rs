@@ -3,7 +3,9 @@
 use bitcoin::{Amount, OutPoint};
 use tapstake_ledger::{Damage, LedgerError};
 use tapstake_params::Height;
-use tapstake_restake::{BookError, LrtError, PoolError, PoolId, RiskError, ShareError, StakeStatus};
+use tapstake_restake::{
+    Book, BookError, Event, LrtError, PoolError, PoolId, RiskError, ShareError, StakeStatus,
+};
 
 use crate::error::Error;
 
@@ -103,6 +105,44 @@ pub(super) fn by_book(error: BookError) -> Error {
     }
 }
 
+/// A refusal of an entry, with what the book knows of what it names.
+pub(super) fn in_book(book: &Book, event: &Event, error: BookError) -> Error {
+    match (&error, event) {
+        (BookError::NothingOwed(_), Event::Claim { stake, service })
+            if book.exposure(stake).is_ok_and(|exposure| !exposure.nominal.contains_key(service)) =>
+        {
+            let message =
+                format!("stake {stake} does not count for {service}, and nothing is owed to it there");
+            let refusal = Error::rule("not-allocated", message);
+            match book.stake(stake).map(|stake| stake.status) {
+                Ok(StakeStatus::Active) => refusal.next(format!(
+                    "tapstake book allocate {stake} --service {service} --shared lets it count"
+                )),
+                _ => refusal,
+            }
+        }
+        _ => named(book, error),
+    }
+}
+
+/// A refusal that tells a pool of the other kind from one that is not there.
+pub(super) fn named(book: &Book, error: BookError) -> Error {
+    let BookError::UnknownPool(name) = &error else { return by_book(error) };
+    if let Some((_, over, _)) = book.lrt_pools().find(|(lrt, ..)| *lrt == name) {
+        let message = format!("pool {name} is over the receipts of {over}, not over stakes");
+        return Error::rule("unknown-pool", message).next(format!(
+            "what has to do with stakes, cash and exits goes by pool {over}: tapstake book pool redeem {name} takes shares of \
+             {over} out, pool reward {name} --shares puts them in for all"
+        ));
+    }
+    if book.pool(name).is_ok() {
+        let message = format!("pool {name} is over stakes, not over receipts");
+        return Error::rule("unknown-pool", message)
+            .next(format!("tapstake book pool open NAME --over {name} opens one over its receipts"));
+    }
+    by_book(error)
+}
+
 /// What to do next, where the error's values say more than its rule.
 fn next(error: &BookError) -> Option<String> {
     let at = |height: Height| Some(format!("give --height {height}, or more"));
@@ -160,12 +200,44 @@ fn next(error: &BookError) -> Option<String> {
             "no pool has it: tapstake book end {outpoint} --by spent says that it is gone, and an expansion of it takes \
              no --holder"
         )),
+        BookError::Leverage { value, limit, .. } => {
+            let most = limit.of_floor(value.to_sat().into())?;
+            Some(format!(
+                "let all services together count at most {most} sat of it: fewer services, or smaller parts by --part; what \
+                 it has left counts as well until nobody relies on it"
+            ))
+        }
+        BookError::LrtLeverage { limit, .. } => {
+            Some(format!("choose parts of at most {limit} together, for all services of the pool"))
+        }
+        BookError::Parts { value, .. } => {
+            Some(format!("give parts of at most {} sat together", value.to_sat()))
+        }
+        BookError::EmptyPart { provider, .. } => {
+            Some(format!("give a part above 0, or leave {provider} out"))
+        }
+        BookError::ReservedHolder(holder) => Some(match holder.as_str().strip_prefix("lrt:") {
+            Some(pool) => format!(
+                "names that begin with lrt: are accounts of pools: tapstake book pool deposit {pool} puts a holder's shares \
+                 into one, pool redeem takes them out"
+            ),
+            None => "give another name".to_owned(),
+        }),
+        BookError::NothingOwed(owner) => {
+            Some(format!("tapstake book show --owner {owner} says what its stakes can claim, and from whom"))
+        }
+        BookError::NoCommission { service, .. } => {
+            Some(format!("tapstake book show --service {service} says what its providers can claim"))
+        }
+        BookError::NothingToGiveBack { service, .. } => Some(format!(
+            "only what is held while nothing is staked, or after a slashing, goes back: tapstake book show --service {service}"
+        )),
         BookError::Denomination { expected, .. } => Some(format!("give the amount in {expected}")),
         BookError::Risk { error: RiskError::Overflow(_), .. } => {
             Some("give a --price of at most 4295 times the net asset value".to_owned())
         }
         BookError::Pool { pool, error } => in_pool(pool, error),
-        BookError::Lrt { pool, error: LrtError::Pool(error) } => in_pool(pool, error),
+        BookError::Lrt { pool, error } => over_receipts(pool, error),
         _ => None,
     }
 }
@@ -214,8 +286,34 @@ const fn lives(status: StakeStatus) -> &'static str {
     }
 }
 
+fn over_receipts(pool: &PoolId, error: &LrtError) -> Option<String> {
+    match error {
+        LrtError::Shares(error) => of_shares(error),
+        LrtError::Pool(error) => in_pool(pool, error),
+        LrtError::Part { .. } => Some("give a percentage above 0% and at most 100%".to_owned()),
+        LrtError::Leverage { limit, .. } => {
+            Some(format!("choose parts of at most {limit} together: pool {pool} was opened with that limit"))
+        }
+        LrtError::UnknownService(_) => {
+            Some(format!("tapstake book show --pool {pool} says which services it has chosen"))
+        }
+        _ => None,
+    }
+}
+
+fn of_shares(error: &ShareError) -> Option<String> {
+    match error {
+        ShareError::Balance { balance: 0, holder, .. } => {
+            Some(format!("tapstake book show --holder {holder} says what it has, and in which pools"))
+        }
+        ShareError::Balance { balance, .. } => Some(format!("give at most {balance} shares")),
+        _ => None,
+    }
+}
+
 fn in_pool(pool: &PoolId, error: &PoolError) -> Option<String> {
     match error {
+        PoolError::Shares(error) => of_shares(error),
         PoolError::StakeEnded(outpoint) => Some(format!(
             "what came of it later is tapstake book pool make-good {pool} AMOUNT; if it was entered as spent by mistake, \
              tapstake book revive {outpoint}"
@@ -340,7 +438,7 @@ const fn shares(error: &ShareError) -> &'static str {
 mod tests {
     use std::path::Path;
 
-    use tapstake_restake::{Backing, ServiceId};
+    use tapstake_restake::{Backing, HolderId, PartsPerMillion, ServiceId};
 
     use super::*;
 
@@ -388,6 +486,10 @@ mod tests {
         let locked = |status| BookError::StillLocked { outpoint, status, height: height(5) };
         let spends = |status| BookError::SpendsStake { outpoint: other, spent: outpoint, status };
         let backing = Backing { reserves: Amount::ZERO, issued: Amount::ONE_SAT };
+        let in_lrt = |error| BookError::Lrt { pool: pool.clone(), error };
+        let holder = |name| HolderId::new(name).expect("a name");
+        let balance = |balance| ShareError::Balance { holder: holder("ann"), balance, asked: 100 };
+        let owner = "text:ann".parse().expect("an account");
         let over = |status| BookError::StakeEnded { outpoint, status };
         let alive = |status| BookError::StakeLives { outpoint, status };
         let surplus = |surplus| PoolError::NotSurplus { amount: Amount::ONE_BTC, surplus };
@@ -437,6 +539,53 @@ mod tests {
             (alive(StakeStatus::Returned), "stake-lives", "pool take-cash"),
             (alive(StakeStatus::Slashed), "stake-lives", "pool write-up"),
             (alive(StakeStatus::Active), "stake-lives", "it is there"),
+            (
+                BookError::Leverage {
+                    outpoint,
+                    service: service.clone(),
+                    nominal: 250,
+                    value: Amount::from_sat(100),
+                    limit: PartsPerMillion::new(1_500_000),
+                },
+                "leverage",
+                "at most 150 sat",
+            ),
+            (
+                BookError::Parts { outpoint, parts: Amount::ONE_BTC, value: Amount::from_sat(77) },
+                "parts",
+                "at most 77 sat together",
+            ),
+            (BookError::EmptyPart { outpoint, provider }, "parts", "a part above 0, or leave 79be"),
+            (BookError::ReservedHolder(holder("lrt:l")), "reserved-holder", "tapstake book pool deposit l "),
+            (BookError::NothingOwed(owner), "nothing-owed", "tapstake book show --owner text:ann"),
+            (
+                BookError::NoCommission { service: service.clone(), provider },
+                "nothing-owed",
+                "tapstake book show --service s",
+            ),
+            (
+                BookError::NothingToGiveBack { service: service.clone(), provider },
+                "nothing-owed",
+                "tapstake book show --service s",
+            ),
+            (
+                in_lrt(LrtError::UnknownService(service.clone())),
+                "unknown-service",
+                "tapstake book show --pool p",
+            ),
+            (
+                in_lrt(LrtError::Leverage { service: service.clone(), limit: PartsPerMillion::ONE }),
+                "leverage",
+                "at most 100% together: pool p",
+            ),
+            (
+                in_lrt(LrtError::Part { service: service.clone(), part: PartsPerMillion::ZERO }),
+                "leverage",
+                "above 0% and at most 100%",
+            ),
+            (in_lrt(LrtError::Shares(balance(77))), "balance-of-holder", "give at most 77 shares"),
+            (in_pool(PoolError::Shares(balance(77))), "balance-of-holder", "give at most 77 shares"),
+            (in_pool(PoolError::Shares(balance(0))), "balance-of-holder", "tapstake book show --holder ann"),
             (in_pool(PoolError::StakeEnded(outpoint)), "inactive", "pool make-good p AMOUNT"),
             (in_pool(surplus(Amount::ZERO)), "not-surplus", "nothing is left over in p"),
             (in_pool(surplus(Amount::from_sat(77))), "not-surplus", "at most 77 sat"),

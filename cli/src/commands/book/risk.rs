@@ -5,7 +5,7 @@ use tapstake_params::Height;
 use tapstake_restake::{Depeg, Nav, PoolId, RiskReport, Scenario, SlashedProviders};
 
 use super::outcome::surplus;
-use super::refusal::by_book;
+use super::refusal::named;
 use super::{BookFile, name};
 use crate::error::Result;
 use crate::output::{Show, facts, table};
@@ -120,7 +120,7 @@ pub(crate) fn run(args: &Risk, session: &Session<'_>) -> Result<()> {
         session.out.warn(&format!("this is how things stand at the last entry, at height {}", book.height()));
     }
     let pools = names.into_iter().map(|pool| {
-        let report = book.risk(&pool, height, args.price).map_err(by_book)?;
+        let report = book.risk(&pool, height, args.price).map_err(|error| named(book, error))?;
         Ok(PoolRisk { pool, report })
     });
     session.out.show(&Risks { pools: pools.collect::<Result<_>>()? });
