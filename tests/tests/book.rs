@@ -293,6 +293,67 @@ fn an_expansion_takes_the_place_of_its_stake_and_comes_in_by_no_other_door() {
     assert_eq!(book(&user, "audit")["verdict"], "the books balance");
 }
 
+#[test]
+fn a_book_is_begun_and_kept_as_the_manual_says() {
+    let devnet = Devnet::start(&Config::default()).unwrap();
+    let mut user = Cli::new("regtest");
+    user.set("TAPSTAKE_SOURCE", devnet.electrum_url());
+    fs::write(user.path("passphrase"), "a passphrase\n").unwrap();
+    let passphrase = user.path("passphrase").to_str().unwrap().to_owned();
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md");
+    let manual = fs::read_to_string(manual).unwrap();
+    let section = manual.split("\n### From nothing to a book\n").nth(1).unwrap();
+    let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let (mut names, mut printed) =
+        (vec![("proof.json", user.path("proof.json").display().to_string())], vec![]);
+    for line in block.lines() {
+        let (command, comment) = line.split_once('#').unwrap_or((line, ""));
+        let mut args: Vec<String> = command.split_whitespace().skip(1).map(str::to_owned).collect();
+        for (name, value) in &names {
+            args.iter_mut().filter(|arg| arg == name).for_each(|arg| arg.clone_from(value));
+        }
+        if command.starts_with("tapstake provider init") {
+            args.extend(["--passphrase-file", &passphrase, "--work-factor", "1"].map(str::to_owned));
+        }
+        let shown = user.run(&args.iter().map(String::as_str).collect::<Vec<_>>()).ok();
+        match comment.trim().split(';').next().unwrap() {
+            "KEY" => names.push(("KEY", text(&shown, "provider"))),
+            "ADDRESS" => names.push(("ADDRESS", text(&shown["addresses"][0], "address"))),
+            "OUTPOINT" => names.push(("OUTPOINT", text(&shown, "outpoint"))),
+            _ => {}
+        }
+        for order in comment.split("devnet:").skip(1).flat_map(|orders| orders.split(';')) {
+            match order.split_whitespace().collect::<Vec<_>>().as_slice() {
+                ["mine", blocks] => drop(devnet.mine(blocks.parse().unwrap()).unwrap()),
+                ["fund", "ADDRESS", btc] => {
+                    let (_, address) = names.last().unwrap();
+                    let address: bitcoin::Address<_> = address.parse().unwrap();
+                    let amount = Amount::from_str_in(btc, bitcoin::Denomination::Bitcoin).unwrap();
+                    devnet.fund(&address.assume_checked().script_pubkey(), amount).unwrap();
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        printed.push(shown);
+    }
+    assert!(printed.len() > 20, "{}", printed.len());
+    let of = |kind: &str, field: &str| {
+        let entries = printed.iter().filter_map(|shown| shown["entries"].get(0));
+        let found: Vec<_> = entries.filter(|entry| entry["kind"] == kind).collect();
+        assert_eq!(found.len(), 1, "{kind}");
+        found[0][field].clone()
+    };
+    assert!(of("admit_stake", "height").as_u64() < Some(110));
+    assert_eq!((of("mint", "shares"), of("claim", "paid")), ("100000000000000".into(), "950000".into()));
+    assert_eq!(
+        (of("claim_commission", "paid"), of("request_withdrawal", "matures_at")),
+        ("50000".into(), 120.into())
+    );
+    let borne = json!([{"pool": "main", "from_shares_sat": 900, "from_exits_sat": 100}]);
+    assert_eq!((of("write_down", "borne"), of("finalise_exit", "paid_sat")), (borne, 9_999_900.into()));
+    assert_eq!(printed.last().unwrap()["verdict"], "the books balance");
+}
+
 /// An operator with a small book, and no chain.
 fn small() -> Cli {
     let user = Cli::new("regtest");
