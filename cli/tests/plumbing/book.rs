@@ -1179,3 +1179,37 @@ fn a_holder_named_like_a_pool_is_warned_of_once() {
         assert_eq!(said.contains(&format!("is named like pool {to}")), warned, "{to}: {said}");
     }
 }
+
+#[test]
+fn a_log_says_what_an_expansion_has_brought_about() {
+    let expanded = |slashed: bool| {
+        let kept = Kept::new();
+        let mut ledger = Ledger::open(&kept.file()).unwrap();
+        let (p, q) = (KEYS[2], KEYS[1]);
+        let mut providers = [p, q];
+        providers.sort_unstable();
+        let mut events = vec![json!({"expand_stake": {"of": outpoint(1), "holder": "carol", "stake": {
+            "outpoint": outpoint(3), "spends": [outpoint(1)], "unbonding": outpoint(4),
+            "value": 120_000, "slashed": 12_000, "refund": 107_900, "unbonding_refund": 107_850, "owner": "text:ann",
+            "providers": providers, "inclusion_height": 110, "expires_at": 12_000, "unbonding_time": 100,
+        }}})];
+        if slashed {
+            events.insert(0, json!({"slash": {"provider": q}}));
+        }
+        for event in events {
+            ledger.append(serde_json::from_value(json!({"height": 120, "event": event})).unwrap()).unwrap();
+        }
+        drop(ledger);
+        kept.json("log --kind expand_stake")["entries"][0].clone()
+    };
+    let plain = expanded(false);
+    let told = |entry: &Value| ["pool", "shares", "new_holder", "status"].map(|field| entry[field].clone());
+    assert_eq!(told(&plain), ["p", "20000000000", "carol", "active"].map(Value::from));
+    assert_eq!(plain["leaving"]["a"]["nominal_sat"], "100000");
+    assert_eq!(plain["borne"], Value::Null);
+    let slashed = expanded(true);
+    assert_eq!(slashed["status"], "slashed", "{slashed}");
+    let borne = &slashed["borne"][0];
+    assert_eq!((&borne["pool"], &borne["from_exits_sat"]), (&"p".into(), &0.into()), "{slashed}");
+    assert_eq!(borne["from_shares_sat"], 12_100, "{slashed}");
+}

@@ -76,7 +76,9 @@ pub(crate) fn expand(args: &Expand, session: &Session<'_>) -> Result<()> {
     let new = stake.included().outpoint();
     let event = Event::expand(of, &stake, args.holder.clone());
     opened.make_one(event, session)?;
-    session.out.note(&format!("{new} counts for no service yet: tapstake book allocate lets it"));
+    session.out.note(&format!(
+        "{new} counts for no service yet: tapstake book allocate lets it, unless it is slashed with its provider"
+    ));
     Ok(())
 }
 

@@ -115,7 +115,7 @@ pub(crate) enum Command {
     Revive(pools::Revive),
     /// Show services, providers, stakes and pools
     Show(show::ShowArgs),
-    /// List entries
+    /// List entries, with what came of them
     Log(log::Log),
     /// Recompute everything from the journal, and compare the index
     Audit(audit::Audit),

@@ -111,7 +111,7 @@ pub(super) fn watch<'e>(book: &Book, event: &'e Event) -> Box<dyn FnOnce(&Book) 
                 let text = |number: u128| Some(number.to_string()).filter(|_| number > 0);
                 let denomination = Some(denomination.clone());
                 Outcome {
-                    commission: text(commission - before),
+                    commission: text(commission.saturating_sub(before)),
                     held: text(held),
                     denomination,
                     ..Outcome::default()
@@ -137,7 +137,7 @@ pub(super) fn watch<'e>(book: &Book, event: &'e Event) -> Box<dyn FnOnce(&Book) 
         Event::ReviveStake { stake } => {
             let before = Before::of(book);
             Box::new(move |book| Outcome {
-                status: book.stake(stake).ok().map(|stake| show::status(stake.status).0),
+                status: status(book, stake),
                 borne: before.hit(book),
                 ..Outcome::of_stake(book, stake)
             })
@@ -152,6 +152,7 @@ pub(super) fn watch<'e>(book: &Book, event: &'e Event) -> Box<dyn FnOnce(&Book) 
                 Outcome {
                     new_holder: newcomer.filter(|_| minted.is_some()),
                     shares: minted.map(|minted| minted.to_string()),
+                    status: status(book, &stake.outpoint()),
                     borne: before.hit(book),
                     ..Outcome::of_stake(book, &stake.outpoint())
                 }
@@ -226,6 +227,10 @@ fn paid(book: &Book, service: &ServiceId, paid: u128) -> Outcome {
     Outcome { paid: Some(paid.to_string()), denomination: denomination(book, service), ..Outcome::default() }
 }
 
+fn status(book: &Book, stake: &OutPoint) -> Option<&'static str> {
+    book.stake(stake).ok().map(|stake| show::status(stake.status).0)
+}
+
 fn leaving(book: &Book, stake: &OutPoint) -> Option<BTreeMap<ServiceId, Left>> {
     book.exposure(stake).ok().map(|exposure| Left::of(&exposure))
 }
@@ -261,29 +266,33 @@ fn newcomer(book: &Book, holder: Option<&HolderId>) -> Option<HolderId> {
     (!known).then(|| holder.clone())
 }
 
-/// What every pool has lost and got back, and what its shares and exits had before an entry.
-struct Before(BTreeMap<PoolId, (Flows, Amount, Amount)>);
+/// What every pool has lost and got back, and what its exits waited for before an entry.
+struct Before(BTreeMap<PoolId, (Flows, Amount)>);
 
 impl Before {
     fn of(book: &Book) -> Self {
-        let pools = book
-            .pools()
-            .map(|(name, pool)| (name.clone(), (*pool.flows(), pool.assets(), pool.queue().total())));
+        let pools = book.pools().map(|(name, pool)| (name.clone(), (*pool.flows(), pool.queue().total())));
         Before(pools.collect())
+    }
+
+    /// How far a sum of each pool has moved since then, if it has: from or to its shares, and from or to its exits. What exits
+    /// have not borne or got, shares have.
+    fn moved(&self, book: &Book, sum: fn(&Flows) -> u128) -> Vec<(PoolId, u64, u64)> {
+        let moved = self.0.iter().filter_map(|(name, (flows, queued))| {
+            let pool = book.pool(name).ok()?;
+            let moved = sum(pool.flows()).checked_sub(sum(flows)).and_then(|sat| u64::try_from(sat).ok())?;
+            let exits = pool.queue().total().to_sat().abs_diff(queued.to_sat());
+            (moved > 0).then(|| (name.clone(), moved.saturating_sub(exits), exits))
+        });
+        moved.collect()
     }
 
     /// Who has borne what since then.
     fn borne(&self, book: &Book) -> Vec<Borne> {
-        let hit = self.0.iter().filter_map(|(name, (flows, assets, queued))| {
-            let pool = book.pool(name).ok()?;
-            let less = |before: &Amount, now| before.checked_sub(now).unwrap_or(Amount::ZERO).to_sat();
-            (flows.lost < pool.flows().lost).then(|| Borne {
-                pool: name.clone(),
-                from_shares_sat: less(assets, pool.assets()),
-                from_exits_sat: less(queued, pool.queue().total()),
-            })
-        });
-        hit.collect()
+        let borne = self.moved(book, |flows| flows.lost).into_iter();
+        borne
+            .map(|(pool, from_shares_sat, from_exits_sat)| Borne { pool, from_shares_sat, from_exits_sat })
+            .collect()
     }
 
     /// The same, if anybody has.
@@ -293,17 +302,10 @@ impl Before {
 
     /// Who has got back what since then.
     fn gained(&self, book: &Book) -> Vec<Gained> {
-        let risen = self.0.iter().filter_map(|(name, (flows, assets, queued))| {
-            let pool = book.pool(name).ok()?;
-            let more =
-                |before: &Amount, now: Amount| now.checked_sub(*before).unwrap_or(Amount::ZERO).to_sat();
-            (flows.recovered < pool.flows().recovered).then(|| Gained {
-                pool: name.clone(),
-                to_shares_sat: more(assets, pool.assets()),
-                to_exits_sat: more(queued, pool.queue().total()),
-            })
-        });
-        risen.collect()
+        let gained = self.moved(book, |flows| flows.recovered).into_iter();
+        gained
+            .map(|(pool, to_shares_sat, to_exits_sat)| Gained { pool, to_shares_sat, to_exits_sat })
+            .collect()
     }
 }
 
