@@ -1213,3 +1213,24 @@ fn a_log_says_what_an_expansion_has_brought_about() {
     assert_eq!((&borne["pool"], &borne["from_exits_sat"]), (&"p".into(), &0.into()), "{slashed}");
     assert_eq!(borne["from_shares_sat"], 12_100, "{slashed}");
 }
+
+#[test]
+fn what_is_due_is_ended_by_name() {
+    let kept = Kept::new();
+    assert!(kept.text("end --due --height 101").contains("entries  none"));
+    kept.entry(&format!("allocate {} --service b --withdraw --height 9950 --yes", outpoint(1)));
+    let said = kept.text("end --due --height 10000 --dry-run");
+    for stake in [1, 2].map(outpoint) {
+        assert!(said.contains(&format!("stake             {stake}\n")), "{said}");
+    }
+    assert!(said.contains("b: 100000 sat below height 10050"), "{said}");
+    let ended = kept.json("end --due --height 10000");
+    assert_eq!(ended["entries"], kept.json("log --last 2")["entries"]);
+    let nothing = kept.json("end --due --height 10000");
+    assert_eq!(nothing["entries"], json!([]));
+    let ended = kept.refused(&format!("end {} --by expired", outpoint(1)), "inactive");
+    assert!(
+        ended["next"].as_str().unwrap().contains("from height 10100 on, tapstake book return"),
+        "{ended}"
+    );
+}

@@ -109,6 +109,17 @@ impl Opened {
         Ok(())
     }
 
+    /// Makes entries that do not bear on one another, and shows them with what has come of each.
+    pub(super) fn make_each(mut self, events: Vec<Event>, session: &Session<'_>) -> Result<()> {
+        let seen = events.clone();
+        let outcomes: Vec<_> = seen.iter().map(|event| watch(self.book(), event)).collect();
+        let records = self.enter(events).or_else(stopped)?;
+        let made = records.into_iter().zip(outcomes);
+        let made = made.map(|(record, outcome)| Made { record, outcome: outcome(self.book()) }).collect();
+        self.show(made, BTreeMap::new(), session);
+        Ok(())
+    }
+
     /// Makes one entry, and shows it with what has come of it.
     pub(super) fn make_one(self, event: Event, session: &Session<'_>) -> Result<()> {
         let seen = event.clone();
@@ -245,6 +256,9 @@ impl Show for Recorded {
         let mut rows = Vec::new();
         if self.dry_run {
             rows.push(("dry run", "nothing is written; this is what would be".to_owned()));
+        }
+        if self.entries.is_empty() {
+            rows.push(("entries", "none".to_owned()));
         }
         for Made { record, outcome } in &self.entries {
             let kind = record.kind.replace('_', " ");

@@ -13,7 +13,7 @@ use tapstake_restake::{
 
 use super::entry::{At, Opened};
 use super::name;
-use super::outcome::{Outcome, watch};
+use super::outcome::watch;
 use super::refusal::by_book;
 use crate::commands::equivocation::read_evidence;
 use crate::error::{Error, Result};
@@ -317,8 +317,8 @@ pub(crate) fn end(args: &EndArgs, session: &Session<'_>) -> Result<()> {
     let mut due: Vec<_> = opened.book().stakes().filter(expired).collect();
     due.sort_by_key(|stake| stake.expires_at);
     let ends = due.iter().map(|stake| Event::EndStake { stake: stake.outpoint, end: End::Expired });
-    let ends: Vec<_> = ends.map(|event| (event, Outcome::default())).collect();
-    opened.make(ends, session)
+    let ends = ends.collect();
+    opened.make_each(ends, session)
 }
 
 pub(crate) fn slash(args: &Slash, session: &Session<'_>) -> Result<()> {
