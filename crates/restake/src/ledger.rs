@@ -41,6 +41,8 @@ pub(crate) struct Ledger {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stake {
     pub(crate) outpoint: OutPoint,
+    /// What its transaction spends.
+    spends: Box<[OutPoint]>,
     pub(crate) value: Amount,
     slashed: Amount,
     loss: Amount,
@@ -155,22 +157,35 @@ impl Ledger {
             return Err(BookError::OutsideItsTime { outpoint, inclusion, expires_at, height });
         }
         for output in [outpoint, data.unbonding] {
-            self.check_unspent(&outpoint, &output)?;
-        }
-        for input in &data.spends {
-            if let Some(by) = self.spender(input).filter(|by| by.txid != outpoint.txid) {
-                return Err(BookError::SpentInput { outpoint, input: *input, by });
+            // Also by a stake that is spent itself: nobody has ever seen this one unspent.
+            if let Some(by) = self.spent.get(&output) {
+                return Err(BookError::SpentStake { outpoint, by: self.stakes[*by].outpoint });
             }
         }
+        self.check_inputs(&outpoint, &data.spends)?;
         id(self.stakes.len())?;
         id(self.owners.len())?;
         id(self.registry.providers.len().saturating_add(data.providers.len())).map(drop)
     }
 
+    /// Refuses a stake if another one is made of what it spends.
+    fn check_inputs(&self, outpoint: &OutPoint, spends: &[OutPoint]) -> Result<(), BookError> {
+        for input in spends {
+            if let Some(by) = self.spender(input).filter(|by| by.txid != outpoint.txid) {
+                return Err(BookError::SpentInput { outpoint: *outpoint, input: *input, by });
+            }
+        }
+        Ok(())
+    }
+
     /// The stakes of these books that a stake's transaction spends, as themselves or as their unbonding outputs.
     pub(crate) fn spent_by(&self, stake: &AdmittedStake) -> impl Iterator<Item = u32> {
+        self.known(&stake.data().spends)
+    }
+
+    fn known(&self, spends: &[OutPoint]) -> impl Iterator<Item = u32> {
         let known = |input| self.stake_ids.get(input).or_else(|| self.unbondings.get(input)).copied();
-        stake.data().spends.iter().filter_map(known)
+        spends.iter().filter_map(known)
     }
 
     /// Refuses a stake if a living one is made of this output of it.
@@ -205,6 +220,7 @@ impl Ledger {
         self.expiries.insert((expires_at, index));
         self.stakes.push(Stake {
             outpoint,
+            spends: data.spends.clone().into_boxed_slice(),
             value: data.value,
             slashed: data.slashed,
             loss: stake.loss(),
@@ -465,6 +481,10 @@ impl Ledger {
     pub(crate) fn make(&mut self, change: Change, height: Height) {
         for (stake, positions, status) in change.stakes {
             let row = &mut self.stakes[stake];
+            if row.status == StakeStatus::Spent {
+                // It comes back, and what it spends is spent by it again.
+                self.spent.extend(row.spends.iter().map(|input| (*input, stake)));
+            }
             if status == StakeStatus::Active {
                 self.expiries.insert((row.expires_at, stake));
             } else {
@@ -540,10 +560,10 @@ impl Ledger {
             return Err(BookError::RewardAfterChange { service, provider, height });
         }
         let service = &mut self.registry.services[accumulator.service];
-        let put_in =
-            service.put_in.checked_add(amount).ok_or(BookError::Overflow("the sum of all rewards"))?;
-        service.put_in = put_in;
+        let put_in = service.put_in.checked_add(amount);
+        let put_in = put_in.ok_or(BookError::Overflow("the sum of all rewards"))?;
         accumulator.rewards = accumulator.rewards.with(amount, accumulator.commission)?;
+        service.put_in = put_in;
         Ok(())
     }
 
@@ -670,12 +690,17 @@ impl Ledger {
         if matches!(row.status, StakeStatus::Returned | StakeStatus::Expanded | StakeStatus::Slashed) {
             return Err(BookError::StakeEnded { outpoint: row.outpoint, status: row.status });
         }
+        if row.status == StakeStatus::Spent {
+            self.check_made_of(row)?;
+        }
         if !new.data().spends.contains(&row.outpoint) {
             return Err(BookError::NotAnExpansion { outpoint: new.outpoint(), of: row.outpoint });
         }
         self.check_admissible(new, Some(old), height)?;
-        let (index, mut change) =
-            (id(self.stakes.len())?, self.retirement(old, StakeStatus::Expanded, Turn::Gone, height)?);
+        let (index, mut change) = (
+            id(self.stakes.len())?,
+            self.retirement(old, StakeStatus::Expanded, Turn::Left { from: height }, height)?,
+        );
         let keys = row.providers.iter().map(|provider| self.registry.providers[*provider].key);
         if !keys.into_iter().any(|key| new.data().providers.contains(&key)) {
             // Nobody who could have slashed the old one can slash the new one.
@@ -694,6 +719,23 @@ impl Ledger {
         Ok(change)
     }
 
+    /// Refuses the way back of a stake while what it was made of is there, or another stake is made of it.
+    fn check_made_of(&self, row: &Stake) -> Result<(), BookError> {
+        let outpoint = row.outpoint;
+        self.check_inputs(&outpoint, &row.spends)?;
+        let lives = |id: &u32| {
+            let status = self.stakes[*id].status;
+            !matches!(status, StakeStatus::Spent | StakeStatus::Returned | StakeStatus::Expanded)
+        };
+        match self.known(&row.spends).find(lives) {
+            Some(id) => {
+                let Stake { outpoint: spent, status, .. } = self.stakes[id];
+                Err(BookError::SpendsStake { outpoint, spent, status })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The way back of a stake that was thought to be spent or expanded, to be made.
     pub(crate) fn revival(&self, stake: u32, height: Height) -> Result<Change, BookError> {
         let row = &self.stakes[stake];
@@ -706,6 +748,7 @@ impl Ledger {
         if let Some((unbonding, _)) = self.unbondings.iter().find(|(_, id)| **id == stake) {
             self.check_unspent(&outpoint, unbonding)?;
         }
+        self.check_made_of(row)?;
         let until = expires_at.saturating_add(row.unbonding_time.blocks().into());
         let expired = StakeStatus::Expired { until };
         let status = if height < expires_at { StakeStatus::Active } else { expired };

@@ -108,6 +108,9 @@ impl Pool {
         if after.missing() != Amount::ZERO {
             return Err(PoolError::Unbacked { after });
         }
+        if after.surplus() != Amount::ZERO && self.shares.supply() > 0 {
+            return Err(PoolError::Surplus { after });
+        }
         let shares = self.shares.deposit(holder, value.to_sat().into())?;
         self.flows.minted += u128::from(value.to_sat());
         self.run = None;
@@ -290,7 +293,7 @@ impl Pool {
 
     /// Slashes stakes of the pool, each for its own loss: all of them or none.
     ///
-    /// The sum is divided between the shares and the exits that wait in proportion to what each has; the exits' part is
+    /// What the pool has and owes nobody is lost first. The rest is divided between the shares and the exits that wait in proportion to what each has; the exits' part is
     /// rounded up. Slashes with nothing between them that changes the pool give the same result in any order, one by one
     /// or together. If nothing is left to the shares, the pool is
     /// frozen.
@@ -371,29 +374,36 @@ impl Pool {
         if amount > surplus {
             return Err(PoolError::NotSurplus { amount, surplus });
         }
-        let back = amount.to_sat();
-        if let Some(lost) = self.run.and_then(|run| run.lost.checked_sub(back)) {
-            self.run = self.run.map(|run| Run { lost, ..run });
-            let (_, assets, queue_lost) = self.divide(0);
+        // What the run has lost comes back first, and what is more is divided.
+        let undone = self.run.map_or(0, |run| run.lost).min(amount.to_sat());
+        let rest = amount.to_sat() - undone;
+        let before = self.run;
+        self.run = before.map(|run| Run { lost: run.lost - undone, ..run });
+        let (run, assets, queue_lost) = self.divide(0);
+        // What the exits will lack then; without holders nobody else can have the rest.
+        let lacks = (self.queue.lost() + self.queue.total()).to_sat() - (run.queued - queue_lost);
+        if rest > lacks && self.shares.supply() == 0 {
+            self.run = before;
+            return Err(PoolError::NoHolders);
+        }
+        if undone > 0 {
             self.shares.reduce_to(assets.into());
             self.queue.lose(queue_lost);
-        } else {
+        }
+        if rest > 0 {
             let (assets, queued) = (self.assets().to_sat(), self.queue.total().to_sat());
-            let part = match self.shares.supply() {
-                0 => back,
-                _ => u64::try_from(
-                    u128::from(back) * u128::from(queued) / u128::from((assets + queued).max(1)),
-                )
-                .unwrap_or(back),
+            let part = match assets + queued {
+                _ if self.shares.supply() == 0 => rest,
+                // Nobody has anything: exits first, who can never have more than what they were quoted.
+                0 => rest,
+                all => u64::try_from(u128::from(rest) * u128::from(queued) / u128::from(all)).unwrap_or(rest),
             };
             let to_queue = part.min(self.queue.lost().to_sat());
-            if to_queue < back && self.shares.supply() == 0 {
-                return Err(PoolError::NoHolders);
-            }
-            self.shares.gain((back - to_queue).into())?;
+            self.shares.gain((rest - to_queue).into())?;
             self.queue.recover(to_queue);
             self.run = None;
         }
+        let back = amount.to_sat();
         self.flows.recovered += u128::from(back);
         Ok(())
     }
@@ -479,7 +489,7 @@ impl Pool {
     ///
     /// [`PoolError::UnknownStake`], [`PoolError::StakeEnded`], [`PoolError::AboveStake`].
     pub fn end_stake(&mut self, outpoint: OutPoint, returned: Amount) -> Result<(), PoolError> {
-        let stake = self.stakes.get_mut(&outpoint).ok_or(PoolError::UnknownStake(outpoint))?;
+        let stake = *self.stakes.get(&outpoint).ok_or(PoolError::UnknownStake(outpoint))?;
         let (amount, whole) = (returned, stake.whole);
         if stake.status == PooledStatus::Ended {
             return Err(PoolError::StakeEnded(outpoint));
@@ -487,8 +497,9 @@ impl Pool {
         if returned > whole {
             return Err(PoolError::AboveStake { outpoint, amount, value: whole });
         }
+        self.check_room(returned.checked_sub(stake.value).unwrap_or(Amount::ZERO))?;
         self.staked -= stake.value.to_sat();
-        *stake = stake.ended();
+        self.stakes.insert(outpoint, stake.ended());
         self.cash += returned.to_sat();
         self.flows.returned += u128::from(returned.to_sat());
         Ok(())

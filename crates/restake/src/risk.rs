@@ -102,7 +102,7 @@ pub struct Scenario {
     /// The part of that which exits bear, in satoshi.
     #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub from_queue: Amount,
-    /// The loss as a part of everything the pool owes, rounded up.
+    /// What shares and exits bear as a part of everything the pool owes, rounded up.
     pub part: PartsPerMillion,
 }
 
@@ -208,9 +208,11 @@ fn scenarios<'a>(
     }
     let scenario = |slashed, toll: Toll| {
         let loss = Amount::from_sat(toll.sat);
-        let (shares, queue) = pool.after_loss(loss);
+        // What the pool has and owes nobody is lost first.
+        let borne = toll.sat.saturating_sub(pool.backing().surplus().to_sat());
+        let (shares, queue) = pool.after_loss(Amount::from_sat(borne));
         let issued = pool.backing().issued.to_sat();
-        let kept = PartsPerMillion::ratio_floor(issued.saturating_sub(toll.sat).into(), issued.into());
+        let kept = PartsPerMillion::ratio_floor(issued.saturating_sub(borne).into(), issued.into());
         let part = kept.and_then(|kept| PartsPerMillion::ONE.checked_sub(kept));
         // Where nothing is owed, nothing is lost.
         let part = part.unwrap_or_default();

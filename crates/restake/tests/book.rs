@@ -725,3 +725,100 @@ fn rewards_of_a_pool_come_before_receipts_that_are_minted_at_their_height() {
     story.at(301).enter(reward).enter(expand(1, 4, 120_000, &[1, 2], Some("carol")));
     assert_eq!(story.refused(Event::PoolReward { pool: pool("p"), amount: sat(1) }), late("p", 301));
 }
+
+#[test]
+fn a_coin_comes_back_in_one_of_its_shapes_only() {
+    let revive = |n| Event::ReviveStake { stake: outpoint(n) };
+    let mut story = pooled();
+    story.enter(expand(1, 3, 100_000, &[1, 2], None)).enter(end(3, End::Spent)).enter(revive(1));
+    // What it is made of is there.
+    let made_of =
+        BookError::SpendsStake { outpoint: outpoint(3), spent: outpoint(1), status: StakeStatus::Active };
+    assert_eq!(story.refused(revive(3)), made_of);
+    assert_eq!(story.refused(expand(3, 5, 100_000, &[1, 2], None)), made_of);
+    // So is another one that is made of the same.
+    story.enter(expand(1, 4, 100_000, &[1, 2], None));
+    let input = BookError::SpentInput { outpoint: outpoint(3), input: outpoint(1), by: outpoint(4) };
+    assert_eq!(story.refused(revive(3)), input);
+    // The other history once more: then what the first was made of stays where it is.
+    story.enter(end(4, End::Spent)).enter(revive(3));
+    assert_eq!(story.refused(revive(1)), BookError::SpentStake { outpoint: outpoint(1), by: outpoint(3) });
+    assert_eq!(view(&story, "p").backing(), Backing { reserves: sat(200_000), issued: sat(200_000) });
+}
+
+#[test]
+fn a_stake_that_was_spent_before_anybody_saw_it_stays_out() {
+    let mut story = Story::new();
+    let data = JournalledStake { spends: vec![outpoint(1)], ..stake_data(2, 100_000, &[1]) };
+    story.enter(Event::AdmitStake { stake: Box::new(data.try_into().unwrap()) });
+    story.enter(end(2, End::Unbonding)).at(400).enter(end(2, End::Spent));
+    let spent = BookError::SpentStake { outpoint: outpoint(1), by: outpoint(2) };
+    assert_eq!(
+        story.refused(admit(1, 100_000, &[1])),
+        spent,
+        "its coin has long been withdrawn as another stake"
+    );
+}
+
+#[test]
+fn nobody_mints_himself_a_part_of_what_others_are_owed_back() {
+    let mut story = pooled();
+    story.enter(admit(3, 1_000_000, &[7])).enter(slash(1)).enter(give_back_stake(1, 100_000));
+    let after = Backing { reserves: sat(1_200_000), issued: sat(1_200_000 - LOSS) };
+    let refusal = BookError::Pool { pool: pool("p"), error: PoolError::Surplus { after } };
+    assert_eq!(story.refused(mint("p", "eve", 3)), refusal);
+    assert_eq!(
+        story.refused(expand(2, 4, 150_000, &[2], Some("eve"))),
+        BookError::Pool {
+            pool: pool("p"),
+            error: PoolError::Surplus {
+                after: Backing { reserves: sat(250_000), issued: sat(250_000 - LOSS) }
+            },
+        }
+    );
+    story.enter(Event::WriteUp { pool: pool("p"), amount: sat(LOSS) }).enter(mint("p", "eve", 3));
+    let worth = |name| view(&story, "p").value_floor(view(&story, "p").balance(&holder(name))).unwrap();
+    assert_eq!((worth("alice"), worth("eve")), (sat(100_000), sat(1_000_000)));
+}
+
+#[test]
+fn what_a_run_has_lost_comes_back_first_and_exits_before_shares_where_all_was_lost() {
+    let write_up = |amount| Event::WriteUp { pool: pool("p"), amount: sat(amount) };
+    let half = |story: &Story| view(story, "p").balance(&holder("alice")) / 2;
+    let story = || {
+        let mut story = Story::new();
+        story.enter(admit(1, 100_000, &[1])).enter(open("p", 100)).enter(mint("p", "alice", 1));
+        let half = half(&story);
+        story.enter(exit("p", "alice", half)).enter(end(1, End::Spent));
+        story.enter(Event::WriteDown { pool: pool("p"), amount: sat(100_000) });
+        story
+    };
+    let mut at_once = story();
+    at_once.enter(expand(1, 3, 100_001, &[1], None));
+    let mut in_two = at_once.clone();
+    at_once.enter(write_up(100_001));
+    in_two.enter(write_up(100_000)).enter(write_up(1));
+    for story in [&at_once, &in_two] {
+        let pool = view(story, "p");
+        assert_eq!((pool.assets(), pool.queue().total()), (sat(50_001), sat(50_000)));
+    }
+    // An exit that was paid nothing is gone; those behind it are made whole before the shares, which have nothing either.
+    let mut late = Story::new();
+    late.enter(admit(1, 100_000, &[1])).enter(open("p", 100)).enter(mint("p", "alice", 1));
+    let quarter = half(&late) / 2;
+    late.enter(exit("p", "alice", quarter)).enter(exit("p", "alice", quarter)).enter(end(1, End::Spent));
+    late.enter(Event::WriteDown { pool: pool("p"), amount: sat(100_000) });
+    late.at(400)
+        .enter(finalise("p", 0))
+        .enter(Event::ReviveStake { stake: outpoint(1) })
+        .enter(write_up(100_000));
+    assert_eq!((view(&late, "p").assets(), view(&late, "p").queue().total()), (sat(75_000), sat(25_000)));
+}
+
+#[test]
+fn a_service_relies_on_a_stake_that_was_never_expanded_after_all() {
+    let mut story = Story::new();
+    story.enter(admit(1, 100_000, &[1])).enter(share(1, "a")).enter(expand(1, 2, 100_000, &[1], None));
+    story.enter(end(2, End::Spent)).enter(Event::ReviveStake { stake: outpoint(1) }).enter(slash(1));
+    assert_eq!(story.service_exposure("a").lost, sat(LOSS));
+}

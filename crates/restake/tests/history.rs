@@ -72,14 +72,13 @@ impl Left {
             Event::ExpandStake { of, stake, .. } => {
                 self.1.insert(stake.outpoint(), AdmittedStake::clone(stake));
                 let stays = |provider| stake.data().providers.contains(provider);
-                let (stays, left) = (self.1[of].data().providers.iter().any(stays), self.forget(*of));
-                let counted = before.exposure(of).unwrap().nominal.into_iter();
-                let counted = counted.map(|(service, nominal)| {
+                let stays = self.1[of].data().providers.iter().any(stays);
+                for (service, nominal) in before.exposure(of).unwrap().nominal {
                     let until = until(&service, height);
-                    (service, Leaving { nominal, until })
-                });
-                // Where all providers change, nobody can slash it for what the old one stood for.
-                for (service, left) in counted.chain(left).filter(|_| stays).collect::<Vec<_>>() {
+                    self.add(*of, &service, Leaving { nominal, until });
+                }
+                // The old one stands for it again if it comes back. Where all providers change, nobody can slash the new one for it.
+                for (service, left) in self.of(*of).into_iter().filter(|_| stays) {
                     self.add(stake.outpoint(), &service, left);
                 }
                 self.slashed_at_once(stake.outpoint(), after, &mut lost);

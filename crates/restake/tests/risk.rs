@@ -47,6 +47,19 @@ fn a_price_below_the_value_is_a_discount_and_above_it_a_premium() {
 }
 
 #[test]
+fn what_nobody_is_owed_is_lost_first_in_a_scenario_too() {
+    let mut pool = pool_of("ann", 10_000);
+    pool.mint(&holder("bob"), outpoint(1), sat(10_000)).unwrap();
+    pool.slash(&[(outpoint(0), sat(1_000))]).unwrap();
+    pool.end_stake(outpoint(0), sat(10_000)).unwrap();
+    let keys = [provider(1)];
+    let stake = [at_risk(1, &keys, 1_500)];
+    let worst = RiskReport::new(&pool, at(1), None, stake).unwrap().every_provider;
+    assert_eq!((worst.loss, worst.from_shares, worst.from_queue), (sat(1_500), sat(500), sat(0)));
+    assert_eq!(worst.part, ppm(26_316));
+}
+
+#[test]
 fn a_share_of_whatever_value_can_be_looked_at() {
     // One satoshi of shares is given a fortune.
     let mut pool = pool_of("ann", 1);

@@ -318,6 +318,10 @@ fn in_pool(pool: &PoolId, error: &PoolError) -> Option<String> {
             "what came of it later is tapstake book pool make-good {pool} AMOUNT; if it was entered as spent by mistake, \
              tapstake book revive {outpoint}"
         )),
+        PoolError::Surplus { after } => Some(format!(
+            "tapstake book pool write-up {pool} {sat}sat gives it to shares and exits, pool take-cash takes it out as far as it is cash",
+            sat = after.surplus().to_sat()
+        )),
         PoolError::NotSurplus { surplus, .. } if *surplus == Amount::ZERO => Some(format!(
             "nothing is left over in {pool}: tapstake book return, or pool make-good, records what came back first"
         )),
@@ -406,6 +410,7 @@ const fn pool(error: &PoolError) -> &'static str {
         PoolError::NotEnoughCash { .. } => "cash",
         PoolError::NotMissing { .. } => "not-missing",
         PoolError::NotSurplus { .. } => "not-surplus",
+        PoolError::Surplus { .. } => "surplus",
         PoolError::StakeLives(_) => "stake-lives",
         PoolError::NotFirst { .. } => "not-first",
         PoolError::NoReceiver { .. } => "no-receiver",
@@ -587,6 +592,13 @@ mod tests {
             (in_pool(PoolError::Shares(balance(77))), "balance-of-holder", "give at most 77 shares"),
             (in_pool(PoolError::Shares(balance(0))), "balance-of-holder", "tapstake book show --holder ann"),
             (in_pool(PoolError::StakeEnded(outpoint)), "inactive", "pool make-good p AMOUNT"),
+            (
+                in_pool(PoolError::Surplus {
+                    after: Backing { reserves: Amount::from_sat(9), issued: Amount::from_sat(2) },
+                }),
+                "surplus",
+                "tapstake book pool write-up p 7sat",
+            ),
             (in_pool(surplus(Amount::ZERO)), "not-surplus", "nothing is left over in p"),
             (in_pool(surplus(Amount::from_sat(77))), "not-surplus", "at most 77 sat"),
             (locked(StakeStatus::Unbonding { until: height(9) }), "still-locked", "--height 9"),

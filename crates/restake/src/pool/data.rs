@@ -96,7 +96,7 @@ pub struct Flows {
     pub taken: u128,
 }
 
-/// What a slashing took, and from whom: the parts are the whole.
+/// What a slashing took beyond what nobody was owed, and from whom: the parts are the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct PoolLoss {
     /// From the shares.

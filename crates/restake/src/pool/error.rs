@@ -27,6 +27,15 @@ pub enum PoolError {
         /// What the mint would lead to.
         after: Backing,
     },
+    /// The pool has what nobody is owed: whoever came now would have a part in it.
+    #[error(
+        "after the mint the pool would owe {} sat and have {} sat: write up or take what nobody is owed first",
+        after.issued.to_sat(), after.reserves.to_sat()
+    )]
+    Surplus {
+        /// What the mint would lead to.
+        after: Backing,
+    },
     /// The pool has less than it owes: whoever is paid now is paid by those who are not.
     #[error(
         "the pool owes {} sat and has {} sat: no exit is paid before what is missing is made good or written down",
