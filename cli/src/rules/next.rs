@@ -353,6 +353,7 @@ const STEPS: &[(&[&str], &str)] = &[
             "leaves-nothing",
             "not-missing",
             "not-surplus",
+            "surplus",
         ],
         "nothing was recorded: give what the book's rules allow, docs/restaking.md has them",
     ),

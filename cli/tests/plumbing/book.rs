@@ -1234,3 +1234,26 @@ fn what_is_due_is_ended_by_name() {
         "{ended}"
     );
 }
+
+#[test]
+fn nobody_gets_a_part_of_what_nobody_is_owed_by_coming_late() {
+    let kept = Kept::new();
+    let first = outpoint(1);
+    kept.entry(&format!("end {first} --by spent --height 110"));
+    kept.entry("pool make-good p 100000sat");
+    kept.entry(&format!("revive {first}"));
+    let mut ledger = Ledger::open(&kept.file()).unwrap();
+    let stake = json!({"height": 110, "event": {"admit_stake": {"stake": {
+        "outpoint": outpoint(3), "spends": [outpoint(103)], "unbonding": outpoint(203), "value": 50_000,
+        "slashed": 5_000, "refund": 44_900, "unbonding_refund": 44_850, "owner": "text:ann", "providers": [KEYS[1]],
+        "inclusion_height": 90, "expires_at": 10_000, "unbonding_time": 100,
+    }}}});
+    ledger.append(serde_json::from_value(stake).unwrap()).unwrap();
+    drop(ledger);
+    let mint = format!("mint {} --pool p --to eve", outpoint(3));
+    let refused = kept.refused(&mint, "surplus");
+    let next = refused["next"].as_str().unwrap();
+    assert!(next.starts_with("tapstake book pool write-up p 100000sat "), "{next}");
+    kept.entry("pool take-cash p 100000sat");
+    assert_eq!(kept.entry(&mint)["new_holder"], "eve");
+}

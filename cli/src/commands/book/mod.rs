@@ -90,7 +90,7 @@ pub(crate) enum Command {
     Allocate(record::Allocate),
     /// Record what a service pays for the stakes behind a provider
     Reward(record::Reward),
-    /// Pay what a stake has earned to its owner, or its commission to a provider
+    /// Record that what a stake has earned is paid to its owner, or its commission to a provider
     Claim(record::Claim),
     /// Record that a service takes back what it paid for a provider and can reach nobody
     GiveBack(record::GiveBack),
@@ -107,7 +107,7 @@ pub(crate) enum Command {
     Transfer(pools::Transfer),
     /// Give up shares and wait for what they are worth
     Exit(pools::Exit),
-    /// Pay exits whose unbonding has ended
+    /// Record that exits whose unbonding has ended are paid
     Finalise(pools::Finalise),
     /// Record what came back of a stake that has ended, as cash of its pool
     Return(pools::Return),
