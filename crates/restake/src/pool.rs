@@ -89,8 +89,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`PoolError::Frozen`], [`PoolError::AlreadyMinted`], [`PoolError::TooMuch`], [`PoolError::Unbacked`], and
-    /// [`PoolError::Shares`] if the value is worth no share.
+    /// [`PoolError::Frozen`], [`PoolError::AlreadyMinted`], [`PoolError::TooMuch`], [`PoolError::Unbacked`],
+    /// [`PoolError::Surplus`], and [`PoolError::Shares`] if the value is worth no share.
     pub fn mint(&mut self, holder: &HolderId, outpoint: OutPoint, value: Amount) -> Result<u128, PoolError> {
         self.check_not_frozen()?;
         self.check_not_minted(outpoint)?;
