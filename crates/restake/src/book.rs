@@ -193,7 +193,7 @@ impl Book {
         let old = self.ledger.stake_id(of)?;
         let change = self.ledger.expansion(old, stake, height)?;
         self.check_inputs(stake, Some(old))?;
-        let mut next = if self.is_slashed(stake) { Some(self.clone()) } else { None };
+        let mut next = self.is_slashed(&stake.data().providers).then(|| self.clone());
         let book = next.as_mut().unwrap_or(self);
         let pool = book.receipts.expand(&book.ledger, old, stake, holder, height)?;
         book.ledger.enter(stake, pool)?;
@@ -201,10 +201,9 @@ impl Book {
         self.slashed_at_once(next, stake.outpoint(), height)
     }
 
-    /// Whether the key of one of its providers is known already.
-    fn is_slashed(&self, stake: &AdmittedStake) -> bool {
-        let slashed = &self.ledger.registry.slashed;
-        stake.data().providers.iter().any(|provider| slashed.contains_key(provider))
+    /// Whether the key of one of these providers is known already.
+    fn is_slashed<'a>(&self, providers: impl IntoIterator<Item = &'a XOnlyPublicKey>) -> bool {
+        providers.into_iter().any(|provider| self.ledger.registry.slashed.contains_key(provider))
     }
 
     /// A stake that comes, or comes back, when its provider has been slashed is slashed with it, all or nothing: for so rare a case in a
@@ -227,11 +226,9 @@ impl Book {
     fn revive(&mut self, outpoint: &OutPoint, height: Height) -> Result<(), BookError> {
         let stake = self.ledger.stake_id(outpoint)?;
         let change = self.ledger.revival(stake, height)?;
-        let row = &self.ledger.stakes[stake];
-        let registry = &self.ledger.registry;
-        let mut keys = row.providers.iter().map(|provider| &registry.providers[*provider].key);
-        let mut next =
-            if keys.any(|key| registry.slashed.contains_key(key)) { Some(self.clone()) } else { None };
+        let providers = self.ledger.stakes[stake].providers.iter();
+        let keys = providers.map(|provider| &self.ledger.registry.providers[*provider].key);
+        let mut next = self.is_slashed(keys).then(|| self.clone());
         let book = next.as_mut().unwrap_or(self);
         book.receipts.revive(&book.ledger, stake)?;
         book.ledger.make(change, height);
