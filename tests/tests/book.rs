@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bitcoin::Amount;
 use bitcoin::key::Secp256k1;
-use common::{equivocation, new_wallet, text};
+use common::{equivocation, text, two_coins};
 use serde_json::{Value, json};
 use tapstake_devnet::{Config, Devnet};
 use tapstake_params::local;
@@ -32,14 +32,7 @@ fn provider(index: u8) -> String {
 
 /// An operator with the proofs of two stakes, one for each of two providers.
 fn stage() -> (Devnet, Cli, [String; 2], [String; 2]) {
-    let devnet = Devnet::start(&Config::default()).unwrap();
-    let mut user = Cli::new("regtest");
-    user.set("TAPSTAKE_SOURCE", devnet.electrum_url());
-    let script = new_wallet(&user);
-    for value in [10_000_000, 6_000_000] {
-        devnet.fund(&script, Amount::from_sat(value)).unwrap();
-    }
-    devnet.mine(1).unwrap();
+    let (devnet, user) = two_coins();
     let stakes = [("0.05btc", 0), ("0.03btc", 1)].map(|(amount, index)| {
         let account = "hex:d8da6bf26964af9d7eed9e03e53415d37aa96045";
         let args = ["stake", "--amount", amount, "--time", "1000", "--account", account, "--provider"];

@@ -7,25 +7,12 @@ use std::fs;
 
 use bitcoin::Amount;
 use bitcoin::key::Secp256k1;
-use common::{new_wallet, only_stake, state, text};
+use common::{new_wallet, only_stake, state, text, two_coins};
 use serde_json::{Value, json};
 use tapstake_devnet::{Config, Devnet};
 use tapstake_params::local;
 use tapstake_tests::Cli;
 use tapstake_tx::delegation::{CheckedDelegation, DelegationPackage};
-
-/// A chain, and a user with two coins on it.
-fn stage() -> (Devnet, Cli) {
-    let devnet = Devnet::start(&Config::default()).unwrap();
-    let mut user = Cli::new("regtest");
-    user.set("TAPSTAKE_SOURCE", devnet.electrum_url());
-    let script = new_wallet(&user);
-    for value in [10_000_000, 6_000_000] {
-        devnet.fund(&script, Amount::from_sat(value)).unwrap();
-    }
-    devnet.mine(1).unwrap();
-    (devnet, user)
-}
 
 const STAKE: [&str; 7] = [
     "stake",
@@ -60,7 +47,7 @@ fn sign(path: &str, members: usize) {
 
 #[test]
 fn a_draft_sends_nothing_locks_its_coins_and_never_takes_a_files_place() {
-    let (devnet, user) = stage();
+    let (devnet, user) = two_coins();
     let (drafted, path) = draft(&user);
     assert!(text(&drafted, "status").starts_with("drafted"), "{drafted}");
     assert_eq!((&drafted["exit_rehearsed"], &drafted["missing"]), (&true.into(), &3.into()));
@@ -92,7 +79,7 @@ fn a_draft_sends_nothing_locks_its_coins_and_never_takes_a_files_place() {
 
 #[test]
 fn nothing_is_sent_before_the_quorum_is_there_and_then_it_is() {
-    let (devnet, user) = stage();
+    let (devnet, user) = two_coins();
     let (drafted, path) = draft(&user);
     for members in [0, 1, 2] {
         if members > 0 {
@@ -134,7 +121,7 @@ fn nothing_is_sent_before_the_quorum_is_there_and_then_it_is() {
 
 #[test]
 fn a_byte_changed_in_a_delegation_file_is_refused_with_a_reason() {
-    let (_devnet, user) = stage();
+    let (_devnet, user) = two_coins();
     let (_, path) = draft(&user);
     sign(&path, 3);
     let whole = fs::read_to_string(&path).unwrap();
@@ -150,7 +137,7 @@ fn a_byte_changed_in_a_delegation_file_is_refused_with_a_reason() {
 
 #[test]
 fn coins_that_others_signed_on_are_not_spent_again_and_the_refusal_says_why() {
-    let (devnet, user) = stage();
+    let (devnet, user) = two_coins();
     draft(&user);
     let coins = user.run(&["wallet", "utxos"]).ok();
     let coin = coins["utxos"].as_array().unwrap().iter().find(|coin| coin["locked"] == true).unwrap();
@@ -167,7 +154,7 @@ fn coins_that_others_signed_on_are_not_spent_again_and_the_refusal_says_why() {
 
 #[test]
 fn a_draft_whose_coins_went_elsewhere_is_not_sent() {
-    let (devnet, user) = stage();
+    let (devnet, user) = two_coins();
     let (drafted, path) = draft(&user);
     sign(&path, 3);
     // The same words elsewhere, where no lock is known.
@@ -187,7 +174,7 @@ fn a_draft_whose_coins_went_elsewhere_is_not_sent() {
 
 #[test]
 fn a_stake_under_parameters_that_no_longer_apply_is_neither_sent_nor_sent_again() {
-    let (devnet, mut user) = stage();
+    let (devnet, mut user) = two_coins();
     let mut params: Value = serde_json::from_str(&user.run(&["params", "show"]).stdout).unwrap();
     let mut newer = params["versions"][0].clone();
     newer["version"] = 1.into();
@@ -225,7 +212,7 @@ fn a_stake_under_parameters_that_no_longer_apply_is_neither_sent_nor_sent_again(
 
 #[test]
 fn an_exit_that_was_not_rehearsed_for_the_draft_is_before_it_is_sent() {
-    let (_devnet, user) = stage();
+    let (_devnet, user) = two_coins();
     let path = user.path("delegation.json").to_str().unwrap().to_owned();
     let skip = ["--skip-exit-rehearsal-and-risk-the-coins", "--draft", &path];
     assert_eq!(user.run(&[&STAKE[..], &skip].concat()).ok()["exit_rehearsed"], false);
@@ -247,7 +234,7 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 
 #[test]
 fn what_is_signed_in_advance_below_the_mempools_minimum_is_refused_before_coins_are_locked() {
-    let (devnet, mut user) = stage();
+    let (devnet, mut user) = two_coins();
     let shown = user.run(&["params", "show"]).stdout;
     let low = user.path("low-fee.json");
     fs::write(&low, shown.replace("\"unbonding_fee\": 1000", "\"unbonding_fee\": 10")).unwrap();
@@ -263,7 +250,7 @@ fn what_is_signed_in_advance_below_the_mempools_minimum_is_refused_before_coins_
 
 #[test]
 fn a_stuck_stake_is_helped_by_a_child_of_its_change() {
-    let (devnet, user) = stage();
+    let (devnet, user) = two_coins();
     let staked = user.run(&[&STAKE[..], &["--fee-rate", "1"]].concat()).ok();
     let stake = text(&staked, "outpoint");
     let dry = user.run(&["bump", &stake, "--fee-rate", "20", "--dry-run"]).ok();
@@ -294,7 +281,7 @@ fn a_stuck_stake_is_helped_by_a_child_of_its_change() {
 
 #[test]
 fn a_live_stake_moves_into_a_larger_and_longer_one() {
-    let (devnet, user) = stage();
+    let (devnet, user) = two_coins();
     let stake = text(&user.run(&STAKE).ok(), "outpoint");
     let early = user.run(&["expand", &stake, "--amount", "0.08btc"]).refused(1);
     assert_eq!(early["rule"], "spent", "it is not in a block yet: {early}");

@@ -8,6 +8,7 @@ use bitcoin::key::Keypair;
 use bitcoin::secp256k1::Secp256k1;
 use serde_json::Value;
 use tapstake_crypto::eots::{self, Seed, Vote};
+use tapstake_devnet::{Config, Devnet};
 use tapstake_tests::Cli;
 use tapstake_verifier::equivocation::{Evidence, SignedVote};
 
@@ -130,6 +131,19 @@ fn check_restaking(steps: &[Value], summary: &Value) {
         assert!(units("claimed") > 0, "{service}");
     }
     assert_ne!(services[0]["denomination"], services[1]["denomination"]);
+}
+
+/// A chain, and a user with two coins on it.
+pub(crate) fn two_coins() -> (Devnet, Cli) {
+    let devnet = Devnet::start(&Config::default()).unwrap();
+    let mut user = Cli::new("regtest");
+    user.set("TAPSTAKE_SOURCE", devnet.electrum_url());
+    let script = new_wallet(&user);
+    for value in [10_000_000, 6_000_000] {
+        devnet.fund(&script, bitcoin::Amount::from_sat(value)).unwrap();
+    }
+    devnet.mine(1).unwrap();
+    (devnet, user)
 }
 
 /// Makes the default wallet, and says the script of its first address.
