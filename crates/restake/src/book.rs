@@ -206,8 +206,8 @@ impl Book {
         providers.into_iter().any(|provider| self.ledger.registry.slashed.contains_key(provider))
     }
 
-    /// A stake that comes, or comes back, when its provider has been slashed is slashed with it, all or nothing: for so rare a case in a
-    /// copy of the book.
+    /// A stake that comes, or comes back, when its provider has been slashed is slashed with it, all or nothing: for so rare a
+    /// case in a copy of the book.
     fn slashed_at_once(
         &mut self,
         next: Option<Book>,

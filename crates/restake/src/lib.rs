@@ -203,9 +203,9 @@
 //!
 //! # What is not proven
 //!
-//! That a stake is still unspent (one that nobody has reported as spent can be slashed in these books), what a coin is worth, and how a service conducts itself: an operator enters spends and prices, and is
-//! believed. A slashing is entered on proven evidence ([`Event::slash`]), and the loss is what the pre-signed transaction takes when
-//! somebody broadcasts it.
+//! That a stake is still unspent (one that nobody has reported as spent can be slashed in these books), what a coin is worth,
+//! and how a service conducts itself: an operator enters spends and prices, and is believed. A slashing is entered on proven
+//! evidence ([`Event::slash`]), and the loss is what the pre-signed transaction takes when somebody broadcasts it.
 //!
 //! # The rooms
 //!

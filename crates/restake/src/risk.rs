@@ -132,7 +132,8 @@ pub struct RiskReport {
 }
 
 impl RiskReport {
-    /// Looks at a pool at `height`. `market` is what the market pays for what opened at one satoshi; `stakes` are the stakes that are known, of which those that do not back the pool are left out.
+    /// Looks at a pool at `height`. `market` is what the market pays for what opened at one satoshi; `stakes` are the stakes
+    /// that are known, of which those that do not back the pool are left out.
     ///
     /// # Errors
     ///
