@@ -3,6 +3,7 @@
 
 mod support;
 
+use bitcoin::OutPoint;
 use support::*;
 use tapstake_params::{Height, Timelock};
 use tapstake_restake::*;
@@ -403,7 +404,7 @@ fn an_expansion_stands_for_the_more_and_the_longer_of_what_its_stake_counted_and
 #[test]
 fn an_expansion_is_not_counted_beside_its_stake() {
     let mut story = pooled();
-    let data = |n: u32, spends: Vec<bitcoin::OutPoint>| {
+    let data = |n: u32, spends: Vec<OutPoint>| {
         let data = JournalledStake { spends, ..stake_data(n, 100_000, &[1, 2]) };
         Event::AdmitStake { stake: Box::new(data.try_into().unwrap()) }
     };
@@ -744,6 +745,25 @@ fn a_coin_comes_back_in_one_of_its_shapes_only() {
     story.enter(end(4, End::Spent)).enter(revive(3));
     assert_eq!(story.refused(revive(1)), BookError::SpentStake { outpoint: outpoint(1), by: outpoint(3) });
     assert_eq!(view(&story, "p").backing(), Backing { reserves: sat(200_000), issued: sat(200_000) });
+}
+
+#[test]
+fn a_coin_stays_spent_while_one_of_the_stakes_that_its_transaction_made_is_there() {
+    let mut story = Story::new();
+    let second = OutPoint { vout: 1, ..outpoint(3) };
+    let made_of_it = |n, outpoint| {
+        let data = JournalledStake { outpoint, spends: vec![coin(1)], ..stake_data(n, 100_000, &[1]) };
+        Event::AdmitStake { stake: Box::new(data.try_into().unwrap()) }
+    };
+    let other = || made_of_it(5, outpoint(5));
+    let by = |by| BookError::SpentInput { outpoint: outpoint(5), input: coin(1), by };
+    story.enter(made_of_it(3, outpoint(3))).enter(made_of_it(4, second));
+    let second_ends = Event::EndStake { stake: second, end: End::Spent };
+    story.enter(second_ends.clone());
+    assert_eq!(story.refused(other()), by(outpoint(3)));
+    story.enter(Event::ReviveStake { stake: second }).enter(end(3, End::Spent));
+    assert_eq!(story.refused(other()), by(second));
+    story.enter(second_ends).enter(other());
 }
 
 #[test]

@@ -75,10 +75,13 @@ impl Ledger {
         }
     }
 
-    /// The stake whose transaction spends an output, unless that stake is gone itself, as in a history that is no more.
+    /// A stake whose transaction spends an output, unless all that it made are gone themselves, as in a history that is no more.
     fn spender(&self, output: &OutPoint) -> Option<OutPoint> {
         let by = &self.stakes[*self.spent.get(output)?];
-        (by.status != StakeStatus::Spent).then_some(by.outpoint)
+        let there = |stake: &&Stake| stake.status != StakeStatus::Spent;
+        // So rare that it pays to look for other stakes of the transaction instead of keeping them.
+        let mut made = self.stakes.iter().filter(|stake| stake.outpoint.txid == by.outpoint.txid);
+        Some(by).filter(there).or_else(|| made.find(there)).map(|stake| stake.outpoint)
     }
 
     /// Takes a stake in that was found admissible, which leaves nothing to fail.
