@@ -376,6 +376,7 @@ const STEPS: &[(&[&str], &str)] = &[
         &["index-access"],
         "see to the permissions of the book's folder and to its disk; do not remove the index",
     ),
+    (&["read-only"], "have it entered by who may write the book's file and its folder"),
     (&["busy"], "wait for the other process"),
     // Answers.
     (&["confirmation"], "say yes, or give --yes"),

@@ -7,9 +7,9 @@ use serde::Serialize;
 use tapstake_params::Height;
 
 use crate::error::LedgerError;
-use crate::index::{self, Found, Index, IndexState, Seen};
+use crate::index::IndexState;
 use crate::journal::{Journal, Tip, TornLine};
-use crate::ledger::{Replayed, Witness, compare, judge};
+use crate::ledger::{Judged, Replayed, beside};
 use crate::line::{BookId, Head};
 
 /// What an audit has found in order.
@@ -45,38 +45,16 @@ pub struct AuditReport {
 /// [`LedgerError::IndexDiffers`], and [`LedgerError::OtherHead`] if the journal does not have the hash that is known.
 pub fn audit(file: &Path, known: Option<(u64, Head)>) -> Result<AuditReport, LedgerError> {
     let journal = Journal::open(file)?;
-    match Index::open(&Index::path_of(journal.path()))? {
-        Found::Unusable(state) => pass(&journal, None, None, state, known),
-        Found::Usable(index, seen) => {
-            match pass(&journal, Some(&index), Some(seen), IndexState::Current, known) {
-                // As in opening: what it has seen still holds.
-                Err(LedgerError::Index { error, .. }) if index::is_damage(&error) => {
-                    let (seen, reason) = (Seen { vouches: false, ..seen }, error.to_string());
-                    pass(&journal, None, Some(seen), IndexState::Damaged { reason }, known)
-                }
-                other => other,
-            }
-        }
-    }
-}
-
-/// Reads the journal once, with an index or without.
-fn pass(
-    journal: &Journal,
-    index: Option<&Index>,
-    seen: Option<Seen>,
-    mut state: IndexState,
-    known: Option<(u64, Head)>,
-) -> Result<AuditReport, LedgerError> {
-    let witness = seen.map(Witness::new);
-    let last = seen.map_or(0, |seen| seen.tip.counter);
-    let mut kept = Kept::new(known);
-    let (Replayed { book, tip, rest, .. }, rows) =
-        compare(journal, index, witness.as_ref(), |tip| kept.pass(tip))?;
-    let torn = judge(journal, witness.as_ref(), &tip, rest, rows)?;
-    if index.is_some() && tip.counter > last {
-        state = IndexState::Behind { entries: tip.counter - last };
-    }
+    let (judged, kept) = beside(&journal, |beside| {
+        let mut kept = Kept::new(known);
+        kept.pass(&journal.first());
+        let judged = beside.judge(&journal, |step| {
+            kept.pass(&step.tip);
+            Ok(())
+        })?;
+        Ok((judged, kept))
+    })?;
+    let Judged { replayed: Replayed { book, tip, .. }, torn, state } = judged;
     kept.end()?;
     book.check()?;
     Ok(AuditReport {

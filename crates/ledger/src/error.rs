@@ -86,6 +86,12 @@ pub enum LedgerError {
         /// The file.
         file: PathBuf,
     },
+    /// Neither it nor what belongs beside it can be written by this process. Nothing was written.
+    #[error("{} can only be read here", file.display())]
+    ReadOnly {
+        /// The file.
+        file: PathBuf,
+    },
     /// The file of this name is no longer the one that was opened.
     #[error("{} was moved, removed or replaced while it was open{}", file.display(), match written {
         true => "; the entry is in the file that had this name, and not in the one that has it",

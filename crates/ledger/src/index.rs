@@ -1,7 +1,7 @@
 //! The index: what can be found fast, and can be made anew from the journal at any time.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,14 +12,17 @@ use serde::Serialize;
 use tapstake_durable as durable;
 use tapstake_params::Height;
 use tapstake_restake::{Nav, PoolId};
+use tempfile::TempDir;
 
 use crate::error::LedgerError;
-use crate::journal::Tip;
+use crate::journal::{Tip, is_denied};
 use crate::line::Head;
 use crate::series::Point;
 
 /// The format of the database: its `user_version`. An older one is made anew.
 const FORMAT: u32 = 1;
+/// How long another process that is at the index is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What the name of an index ends in while it is made.
 const DRAFT: &str = ".new";
 /// What the name of the mark ends in.
@@ -77,6 +80,11 @@ pub enum IndexState {
         /// Why.
         reason: String,
     },
+    /// Not to be read by who can only read the journal too: it tells nothing.
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A row of the index: where an entry stands, and what it is.
@@ -94,6 +102,8 @@ pub(crate) struct Index {
     file: PathBuf,
     /// Where it is as long as it is made.
     draft: Option<PathBuf>,
+    /// The folder of the copy that is read in its place.
+    _copy: Option<TempDir>,
 }
 
 /// What an index knows of its journal.
@@ -127,7 +137,7 @@ impl Index {
 
     /// Whether a usable index lies beside a journal.
     pub(crate) fn is_beside(journal: &Path) -> bool {
-        matches!(Index::open(&Index::path_of(journal)), Ok(Found::Usable(..)))
+        matches!(Index::look(&Index::path_of(journal)), Ok(Found::Usable(..)))
     }
 
     /// Refuses an index where there is no journal: it is all that is left to tell of one that was lost.
@@ -143,12 +153,44 @@ impl Index {
     /// Opens an index, or says why it is of no use. What may be as good as ever and cannot be read now is an error: it is the
     /// only witness against a journal that was cut.
     pub(crate) fn open(file: &Path) -> Result<Found, LedgerError> {
+        Index::find(file, file, connect)
+    }
+
+    /// The same, to be read only. Nothing is written to it or beside it: where SQLite would have to, a copy is read.
+    pub(crate) fn look(file: &Path) -> Result<Found, LedgerError> {
+        if !is_pending(file) {
+            return Index::find(file, file, connect_to_read);
+        }
+        let copy = || {
+            let folder = tempfile::tempdir()?;
+            for end in ["", "-journal", "-wal"] {
+                match fs::copy(with_end(file, end), with_end(&folder.path().join("index"), end)) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    other => other.map(drop)?,
+                }
+            }
+            Ok(folder)
+        };
+        let folder = copy().map_err(|error| LedgerError::Io { file: file.to_owned(), error })?;
+        let mut found = Index::find(file, &folder.path().join("index"), connect)?;
+        if let Found::Usable(index, _) = &mut found {
+            index._copy = Some(folder);
+        }
+        Ok(found)
+    }
+
+    /// Opens what lies at `at`: the index or a copy of it.
+    fn find(
+        file: &Path,
+        at: &Path,
+        connect: fn(&Path) -> Result<Connection, rusqlite::Error>,
+    ) -> Result<Found, LedgerError> {
         let io = |error| LedgerError::Io { file: file.to_owned(), error };
         if !file.try_exists().map_err(io)? {
             return Ok(Found::Unusable(IndexState::Missing));
         }
         let damaged = |reason: String| Ok(Found::Unusable(IndexState::Damaged { reason }));
-        let (connection, version) = match connect(file).and_then(|connection| {
+        let (connection, version) = match connect(at).and_then(|connection| {
             let version = version_of(&connection)?;
             Ok((connection, version))
         }) {
@@ -177,7 +219,7 @@ impl Index {
             Err(error) if is_damage(&error) || is_value(&error) => return damaged(error.to_string()),
             other => other.map_err(|error| failed(file, error))?,
         };
-        let length = fs::metadata(file).map_err(io)?.len();
+        let length = fs::metadata(at).map_err(io)?.len();
         if check != "ok" || i64::try_from(length).is_ok_and(|length| length < whole) {
             return damaged(format!("{length} of {whole} bytes, check: {check}"));
         }
@@ -190,12 +232,41 @@ impl Index {
             other => other.map(|_| true).map_err(io)?,
         };
         let seen = Seen { tip, vouches: !behind };
-        Ok(Found::Usable(Index { connection, file: file.to_owned(), draft: None }, seen))
+        Ok(Found::Usable(Index::new(connection, file, None), seen))
     }
 
     /// Removes what a process that was stopped while it made an index has left. The journal's lock keeps all others away.
     pub(crate) fn clear_draft(file: &Path) -> Result<(), LedgerError> {
         remove(&with_end(file, DRAFT), &["", "-journal", "-wal", "-shm"])
+    }
+
+    fn new(connection: Connection, file: &Path, draft: Option<PathBuf>) -> Self {
+        Index { connection, file: file.to_owned(), draft, _copy: None }
+    }
+
+    /// Whether this process may make files beside a journal. A draft is cleared away.
+    pub(crate) fn can_be_made(file: &Path) -> Result<bool, LedgerError> {
+        match Index::clear_draft(file) {
+            Err(LedgerError::Io { error, .. }) if is_denied(&error) => return Ok(false),
+            other => other?,
+        }
+        match durable::private_file(&with_end(file, DRAFT)) {
+            Err(error) if is_denied(&error) => return Ok(false),
+            // Whatever else is wrong is said when the file is needed.
+            _ => Index::clear_draft(file)?,
+        }
+        Ok(true)
+    }
+
+    /// Makes an empty index that nobody else sees and that is gone when dropped, in place of the one at `file`, and begins to fill
+    /// it.
+    pub(crate) fn temporary(file: &Path) -> Result<Self, LedgerError> {
+        let create = || {
+            let connection = Connection::open("")?;
+            begin_anew(&connection)?;
+            Ok(connection)
+        };
+        Ok(Index::new(create().map_err(|error| failed(file, error))?, file, None))
     }
 
     /// Makes an empty index beside whatever is there, and begins to fill it: nothing is kept before [`Index::commit`], and what
@@ -206,13 +277,11 @@ impl Index {
         durable::private_file(&draft).map_err(|error| LedgerError::Io { file: draft.clone(), error })?;
         let create = || {
             let connection = connect(&draft)?;
-            connection.execute_batch(&format!(
-                "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
-            ))?;
+            begin_anew(&connection)?;
             Ok(connection)
         };
         let connection = create().map_err(|error| failed(&draft, error))?;
-        Ok(Index { connection, file: file.to_owned(), draft: Some(draft) })
+        Ok(Index::new(connection, file, Some(draft)))
     }
 
     /// Puts an index that was made anew and committed in the place of the old one.
@@ -397,12 +466,35 @@ pub(crate) fn is_value(error: &rusqlite::Error) -> bool {
 fn connect(file: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(PATIENCE)?;
     // EXTRA: a power cut must not bring back the journal of a transaction that is done.
     connection.execute_batch(
         "PRAGMA journal_mode = DELETE; PRAGMA synchronous = EXTRA; PRAGMA cache_size = -65536;",
     )?;
     Ok(connection)
+}
+
+fn connect_to_read(file: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.execute_batch("PRAGMA cache_size = -65536;")?;
+    Ok(connection)
+}
+
+/// Whether SQLite would have to write before it can read: a killed writer has left its journal, or another program has made the
+/// file one that is read beside a log.
+fn is_pending(file: &Path) -> bool {
+    let mut header = [0; 20];
+    let read = File::open(file).and_then(|mut file| file.read_exact(&mut header));
+    (read.is_ok() && header[18..] != [1, 1]) || with_end(file, "-journal").exists()
+}
+
+/// Lays out an empty index, in a transaction that stays open.
+fn begin_anew(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
+    ))
 }
 
 fn pragma(connection: &Connection, name: &str) -> Result<i64, rusqlite::Error> {

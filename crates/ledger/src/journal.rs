@@ -50,11 +50,12 @@ pub(crate) struct Rest {
     pub(crate) damage: Option<Damage>,
 }
 
-/// A journal that is locked for this process, and given back when dropped.
+/// A journal that is locked, and given back when dropped: for this process alone if it can be written, else for all who read.
 #[derive(Debug)]
 pub(crate) struct Journal {
     file: File,
     path: PathBuf,
+    read_only: bool,
     network: Network,
     id: BookId,
     first: Tip,
@@ -86,7 +87,7 @@ impl Journal {
         }
     }
 
-    /// Takes hold of a journal and reads its first line.
+    /// Takes hold of a journal, if only to read it where it cannot be written, and reads its first line.
     pub(crate) fn open(path: &Path) -> Result<Self, LedgerError> {
         let failed = |error: io::Error| LedgerError::Io { file: path.to_owned(), error };
         // Of all names that lead to a book, one says where its index is.
@@ -97,17 +98,26 @@ impl Journal {
             }
             other => other.map_err(failed)?,
         };
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
-        lock(&file, path)?;
+        let (file, read_only) = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if is_denied(&error) => (File::open(path).map_err(failed)?, true),
+            other => (other.map_err(failed)?, false),
+        };
+        lock(&file, path, read_only)?;
         // While the lock was waited for, another file may have got the name.
         in_place(&file, path)?;
         // A killed writer may have left lines that no power cut would spare: who sees them relies on them.
-        file.sync_all().map_err(failed)?;
+        match file.sync_all() {
+            // A medium that is never written has nothing to flush, and some say so.
+            Err(error) if read_only && matches!(error.kind(), ErrorKind::InvalidInput) => {}
+            other => other.map_err(failed)?,
+        }
         if is_unfinished(path).map_err(failed)? {
             return Err(LedgerError::Unfinished { file: path.to_owned() });
         }
         match first_line(&file, path) {
-            Ok((network, id, first)) => Ok(Journal { file, path: path.to_owned(), network, id, first }),
+            Ok((network, id, first)) => {
+                Ok(Journal { file, path: path.to_owned(), read_only, network, id, first })
+            }
             // With an index of this version beside it, it was a book of this version.
             Err(LedgerError::NoBook { .. } | LedgerError::NewerVersion { .. }) if Index::is_beside(path) => {
                 Err(damaged(path, 1, Damage::Hash, false))
@@ -126,6 +136,11 @@ impl Journal {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the file could be opened for reading only.
+    pub(crate) const fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// Makes every write fail.
@@ -312,16 +327,21 @@ impl Lines<'_> {
     }
 }
 
-fn lock(file: &File, path: &Path) -> Result<(), LedgerError> {
+fn lock(file: &File, path: &Path, shared: bool) -> Result<(), LedgerError> {
     let begun = Instant::now();
     loop {
-        match file.try_lock() {
+        match if shared { file.try_lock_shared() } else { file.try_lock() } {
             Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => sleep(Duration::from_millis(10)),
             Err(TryLockError::WouldBlock) => return Err(LedgerError::Busy { file: path.to_owned() }),
             Err(TryLockError::Error(error)) => return Err(LedgerError::Io { file: path.to_owned(), error }),
         }
     }
+}
+
+/// Whether a file or folder is there and may not be written.
+pub(crate) fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Whether an empty file is what a stopped [`Journal::create`] has left. One with an index beside it was once a book.

@@ -1,5 +1,6 @@
 //! A journal that is open, the book that it makes, and its index.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bitcoin::Network;
@@ -9,7 +10,7 @@ use tapstake_restake::{Book, Entry, Event, PoolId};
 
 use crate::error::{Damage, LedgerError, Stopped};
 use crate::index::{self, EntryRow, Found, Index, IndexState, Seen};
-use crate::journal::{self, Journal, Rest, Tip, TornLine, line_of};
+use crate::journal::{self, Journal, Rest, Tip, TornLine, is_denied, line_of};
 use crate::line::{self, BookId, Head, MAX_LINE};
 use crate::rows::Queries;
 use crate::series::{Point, Series};
@@ -28,6 +29,8 @@ pub struct Ledger {
     /// Whether the index has all entries and keeps them.
     indexed: bool,
     torn: Option<TornLine>,
+    /// Whether nothing can be written.
+    read_only: bool,
     failed: bool,
 }
 
@@ -97,30 +100,91 @@ pub(crate) fn replay(
     }
 }
 
-/// Reads a journal, and holds it against what its index has seen and, where that can be read, has in its rows: returns also whether
-/// these are right, as far as they go. Nothing is written.
-pub(crate) fn compare(
+/// What lies beside a journal, to hold that against.
+pub(crate) struct Beside<'a> {
+    index: Option<&'a Index>,
+    witness: Option<Witness>,
+    state: IndexState,
+}
+
+/// A journal that its index lets stand.
+pub(crate) struct Judged {
+    pub(crate) replayed: Replayed,
+    pub(crate) torn: Option<TornLine>,
+    pub(crate) state: IndexState,
+}
+
+/// Reads a journal and what lies beside it; once more without the index, if that turns out to be damaged. Nothing is written.
+pub(crate) fn beside<T>(
     journal: &Journal,
-    index: Option<&Index>,
-    witness: Option<&Witness>,
-    mut each: impl FnMut(&Tip),
-) -> Result<(Replayed, Result<(), LedgerError>), LedgerError> {
-    let last = witness.map_or(0, |witness| witness.seen.tip.counter);
-    let mut queries = index.map(Queries::new).transpose()?;
-    let mut rows = queries.as_mut().map(Queries::rows).transpose()?;
-    let mut pass = |tip: &Tip| {
-        each(tip);
-        witness.map_or(Ok(()), |witness| witness.pass(journal, tip))
+    read: impl Fn(Beside<'_>) -> Result<T, LedgerError>,
+) -> Result<T, LedgerError> {
+    let path = Index::path_of(journal.path());
+    let without = |state| read(Beside { index: None, witness: None, state });
+    if journal.is_read_only()
+        && let Err(error) = File::open(&path)
+        && is_denied(&error)
+    {
+        // Its owner has not let the reader hear the witness, who says so.
+        return without(IndexState::Unreadable { reason: error.to_string() });
+    }
+    let (index, seen) = match Index::look(&path)? {
+        Found::Unusable(state) => return without(state),
+        Found::Usable(index, seen) => (index, seen),
     };
-    pass(&journal.first())?;
-    let replayed = replay(journal, |step| {
-        pass(&step.tip)?;
-        match &mut rows {
-            Some(rows) if step.tip.counter <= last => rows.compare(&step),
-            _ => Ok(()),
+    match read(Beside { index: Some(&index), witness: Some(Witness::new(seen)), state: IndexState::Current })
+    {
+        // What it has seen still holds.
+        Err(LedgerError::Index { error, .. }) if index::is_damage(&error) => {
+            let witness = Some(Witness::new(Seen { vouches: false, ..seen }));
+            read(Beside { index: None, witness, state: IndexState::Damaged { reason: error.to_string() } })
         }
-    })?;
-    Ok((replayed, rows.map_or(Ok(()), |rows| rows.end(last))))
+        other => other,
+    }
+}
+
+impl Beside<'_> {
+    /// The last entry that the index has seen.
+    fn last(&self) -> u64 {
+        self.witness.map_or(0, |witness| witness.seen.tip.counter)
+    }
+
+    /// Reads the journal, and holds it against what its index has seen and, where that can be read, has in its rows: returns also
+    /// whether these are right, as far as they go.
+    fn compare(
+        &self,
+        journal: &Journal,
+        mut each: impl FnMut(&Step<'_>) -> Result<(), LedgerError>,
+    ) -> Result<(Replayed, Result<(), LedgerError>), LedgerError> {
+        let last = self.last();
+        let mut queries = self.index.map(Queries::new).transpose()?;
+        let mut rows = queries.as_mut().map(Queries::rows).transpose()?;
+        let pass = |tip: &Tip| self.witness.map_or(Ok(()), |witness| witness.pass(journal, tip));
+        pass(&journal.first())?;
+        let replayed = replay(journal, |step| {
+            pass(&step.tip)?;
+            each(&step)?;
+            match &mut rows {
+                Some(rows) if step.tip.counter <= last => rows.compare(&step),
+                _ => Ok(()),
+            }
+        })?;
+        Ok((replayed, rows.map_or(Ok(()), |rows| rows.end(last))))
+    }
+
+    /// Reads the journal, and refuses it as opening does.
+    pub(crate) fn judge(
+        self,
+        journal: &Journal,
+        each: impl FnMut(&Step<'_>) -> Result<(), LedgerError>,
+    ) -> Result<Judged, LedgerError> {
+        let (mut replayed, rows) = self.compare(journal, each)?;
+        let torn = judge(journal, self.witness.as_ref(), &replayed.tip, replayed.rest.take(), rows)?;
+        let entries = replayed.tip.counter - self.last();
+        let behind = self.index.is_some() && entries > 0;
+        let state = if behind { IndexState::Behind { entries } } else { self.state };
+        Ok(Judged { replayed, torn, state })
+    }
 }
 
 /// Holds what an index has seen against the journal.
@@ -166,7 +230,7 @@ impl Witness {
 
 /// A last line without end, after the whole lines, which end at `tip`. `index` is whether the rows of the index are right, as far
 /// as they go. A damaged line is refused, and so is a journal that has less than the index has seen.
-pub(crate) fn judge(
+fn judge(
     journal: &Journal,
     witness: Option<&Witness>,
     tip: &Tip,
@@ -218,38 +282,27 @@ impl Survey {
 
 /// Reads a journal as far as its lines are whole, and holds its end against its index.
 fn survey(journal: &Journal) -> Result<(Survey, Tip), LedgerError> {
-    let read = |index: Option<&Index>, witness: Option<Witness>| {
-        let (Replayed { tip, rest, .. }, rows) = compare(journal, index, witness.as_ref(), |_| {})?;
+    beside(journal, |beside| {
+        let (Replayed { tip, rest, .. }, rows) = beside.compare(journal, |_| Ok(()))?;
         let differs = match rows {
             Err(LedgerError::IndexDiffers { .. }) => true,
             other => other.map(|()| false)?,
         };
-        let clears = match witness {
+        let clears = match beside.witness {
             Some(witness) if !differs => witness.clears(journal, &tip)?,
             _ => false,
         };
-        let last = witness.map_or(0, |witness| witness.seen.tip.counter);
         let survey = Survey {
             network: journal.network(),
             entries: tip.counter,
             head: tip.head,
             line: line_of(tip.counter).saturating_add(1),
             bytes: rest.map_or(0, |rest| rest.bytes),
-            lost: last.saturating_sub(tip.counter),
+            lost: beside.last().saturating_sub(tip.counter),
             unacknowledged: clears,
         };
         Ok((survey, tip))
-    };
-    match Index::open(&Index::path_of(journal.path()))? {
-        Found::Unusable(_) => read(None, None),
-        Found::Usable(index, seen) => match read(Some(&index), Some(Witness::new(seen))) {
-            // What it has seen still holds.
-            Err(LedgerError::Index { error, .. }) if index::is_damage(&error) => {
-                read(None, Some(Witness::new(Seen { vouches: false, ..seen })))
-            }
-            other => other,
-        },
-    }
+    })
 }
 
 impl Ledger {
@@ -270,6 +323,8 @@ impl Ledger {
     /// if it is missing, older or proven to be damaged. One that cannot be read for another reason is left as it is: it may
     /// know of entries that the journal has lost.
     ///
+    /// Where the journal or its folder may not be written, nothing is: [`Ledger::is_read_only`].
+    ///
     /// # Errors
     ///
     /// [`LedgerError::Damaged`], [`LedgerError::Shortened`] and [`LedgerError::Rewritten`] with the number of the line;
@@ -282,7 +337,9 @@ impl Ledger {
 
     fn of(journal: Journal) -> Result<Self, LedgerError> {
         let path = Index::path_of(journal.path());
-        Index::clear_draft(&path)?;
+        if journal.is_read_only() || !Index::can_be_made(&path)? {
+            return Ledger::to_read(journal);
+        }
         let (index, seen) = match Index::open(&path)? {
             Found::Usable(index, seen) => (index, seen),
             Found::Unusable(state) => return Ledger::with_new_index(journal, state, None),
@@ -297,6 +354,32 @@ impl Ledger {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Opens a book of which nothing can be written. The index that it asks is one of its own.
+    fn to_read(journal: Journal) -> Result<Self, LedgerError> {
+        let (judged, index) = beside(&journal, |beside| {
+            let index = Index::temporary(&Index::path_of(journal.path()))?;
+            let add = |step: &Step<'_>| {
+                index.add(step.tip.counter, step.height, step.kind, step.start, step.points)
+            };
+            let judged = beside.judge(&journal, add)?;
+            index.commit(&judged.replayed.tip)?;
+            Ok((judged, index))
+        })?;
+        let Judged { replayed: Replayed { book, series, tip, .. }, torn, state: index_state } = judged;
+        Ok(Ledger {
+            journal,
+            tip,
+            book,
+            series,
+            index,
+            index_state,
+            indexed: false,
+            torn,
+            read_only: true,
+            failed: false,
+        })
     }
 
     /// Looks at the end of a journal and at what its index tells of it. Nothing is written.
@@ -314,7 +397,8 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// As [`Ledger::open`]; [`LedgerError::Changed`] if the journal or its index no longer tell the same.
+    /// As [`Ledger::open`]; [`LedgerError::Changed`] if the journal or its index no longer tell the same; [`LedgerError::ReadOnly`]
+    /// if something is broken and may not be written.
     pub fn repair(file: &Path, asked: &Survey) -> Result<(Self, Option<PathBuf>), LedgerError> {
         let journal = Journal::open(file)?;
         let (found, tip) = survey(&journal)?;
@@ -323,6 +407,9 @@ impl Ledger {
         }
         if !found.is_broken() {
             return Ok((Ledger::of(journal)?, None));
+        }
+        if journal.is_read_only() || !Index::can_be_made(&Index::path_of(journal.path()))? {
+            return Err(LedgerError::ReadOnly { file: journal.path().to_owned() });
         }
         let saved = if found.bytes > 0 { Some(journal.cut(&tip)?) } else { None };
         Ok((Ledger::with_new_index(journal, IndexState::Current, None)?, saved))
@@ -340,7 +427,18 @@ impl Ledger {
         if indexed {
             index.unmark();
         }
-        Ledger { journal, tip, book, series, index, index_state, indexed, torn, failed: false }
+        Ledger {
+            journal,
+            tip,
+            book,
+            series,
+            index,
+            index_state,
+            indexed,
+            torn,
+            read_only: false,
+            failed: false,
+        }
     }
 
     fn with_index(
@@ -410,11 +508,12 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Refused`] if the book refuses it, [`LedgerError::TooLong`]: nothing was written. [`LedgerError::Torn`] if
-    /// the last line has no end and the index does not tell that it was never acknowledged. [`LedgerError::Moved`] if the file is
-    /// no longer the one that was opened (Unix), with whether the entry was written to that one. [`LedgerError::Unmarked`] if the
-    /// entry is made, and the mark is not. [`LedgerError::Io`] if it cannot be written, [`LedgerError::Uncertain`] if what was written cannot be taken back
-    /// either. After the last four nothing more is written, before the book is opened again.
+    /// [`LedgerError::Refused`] if the book refuses it, [`LedgerError::TooLong`], [`LedgerError::ReadOnly`]: nothing was written.
+    /// [`LedgerError::Torn`] if the last line has no end and the index does not tell that it was never acknowledged.
+    /// [`LedgerError::Moved`] if the file is no longer the one that was opened (Unix), with whether the entry was written to that
+    /// one. [`LedgerError::Unmarked`] if the entry is made, and the mark is not. [`LedgerError::Io`] if it cannot be written,
+    /// [`LedgerError::Uncertain`] if what was written cannot be taken back either. After the last four nothing more is written, before
+    /// the book is opened again.
     pub fn append(&mut self, entry: Entry) -> Result<Record, LedgerError> {
         let mut made = self.append_all([entry]).map_err(|stopped| stopped.error)?;
         made.pop().ok_or_else(|| LedgerError::Failed { file: self.journal.path().to_owned() })
@@ -438,6 +537,9 @@ impl Ledger {
         entries: impl IntoIterator<Item = Entry>,
         acknowledged: &mut Vec<Record>,
     ) -> Result<(), LedgerError> {
+        if self.read_only {
+            return Err(LedgerError::ReadOnly { file: self.journal.path().to_owned() });
+        }
         if self.failed {
             return Err(LedgerError::Failed { file: self.journal.path().to_owned() });
         }
@@ -565,6 +667,11 @@ impl Ledger {
     /// How the index was found when the book was opened, or what came of it since.
     pub const fn index_state(&self) -> &IndexState {
         &self.index_state
+    }
+
+    /// Whether nothing of it can be written: [`Ledger::append`] refuses every entry.
+    pub const fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// The last line, if it has no end.

@@ -35,6 +35,12 @@
 //! [`Ledger::repair`] cuts off all of it, for a caller who has seen in a [`Survey`] what goes. Whatever is cut off, by it or by the
 //! next entry, is saved beside the journal before (`….cut-LINE-NUMBER`).
 //!
+//! A book that this process may only read, be it for the permissions of the journal or of its folder, or on a medium that is never
+//! written, is read all the same: [`Ledger::is_read_only`]. Nothing is written then, every entry is refused
+//! ([`LedgerError::ReadOnly`]), and an index that is missing, older, damaged or not to be read stops nobody: as far as it can be read
+//! it is a witness as ever, and what is asked of a ledger it answers from rows of its own. [`audit()`] and [`Ledger::survey`] never
+//! write anything.
+//!
 //! What none of this shows is a change by somebody who can write both files and computes the hashes anew. Keep a copy of
 //! the last hash elsewhere, and give it to [`audit()`].
 //!

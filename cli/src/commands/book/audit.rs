@@ -43,6 +43,7 @@ impl Show for Audited {
             }
             IndexState::Missing => "not there: the next command makes it".to_owned(),
             IndexState::Damaged { reason } => format!("not usable, the next command makes it: {reason}"),
+            IndexState::Unreadable { reason } => format!("may not be read, and tells nothing: {reason}"),
             _ => "unknown".to_owned(),
         };
         let mut rows = vec![

@@ -46,11 +46,15 @@ impl BookFile {
     fn open(&self, session: &Session<'_>) -> Result<Ledger> {
         let ledger = Ledger::open(&self.path(session)?).map_err(refused)?;
         of_network(&ledger, session)?;
+        let anew = if ledger.is_read_only() { "this command does without it" } else { "it is made anew" };
         match ledger.index_state() {
-            IndexState::Missing => session.out.note("the index was not there and is made anew"),
+            IndexState::Missing => session.out.note(&format!("the index was not there; {anew}")),
             IndexState::Damaged { reason } => {
-                session.out.warn(&format!("the index was damaged and is made anew: {reason}"));
+                session.out.warn(&format!("the index was damaged, {anew}: {reason}"));
             }
+            IndexState::Unreadable { reason } => session.out.warn(&format!(
+                "the index may not be read, so lines missing from the end would not be noticed: {reason}"
+            )),
             _ => {}
         }
         if let Some(torn) = ledger.torn() {

@@ -31,6 +31,9 @@ fn by_ledger(error: LedgerError) -> Error {
             Some("restore the journal from a copy, or move the index away, or give --book another name"),
             false,
         ),
+        LedgerError::ReadOnly { .. } => {
+            ("read-only", Some("have it entered by who may write the book's file and its folder"), false)
+        }
         LedgerError::Moved { written: false, .. } => {
             ("file", Some("look where the book's file went, and try again"), false)
         }
