@@ -83,6 +83,7 @@ fn rules() -> BTreeSet<String> {
     for path in [
         "cli/src/rules.rs",
         "cli/src/commands/book/refusal.rs",
+        "cli/src/commands/book/refusal/rule.rs",
         "cli/src/commands/provider/refusal.rs",
         "crates/signer/src/covenant/error.rs",
         "crates/tx/src/delegation/error.rs",
