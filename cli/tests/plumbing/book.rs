@@ -30,6 +30,8 @@ fn what_makes_no_sense_is_a_usage_error() {
         "book risk --price 1,5",
         "book audit --known 5",
         "book audit --known 5:00",
+        "book log --kind rewards",
+        "book log --kind Reward",
         "book end --due",
         "book expand",
         "book expand a b",

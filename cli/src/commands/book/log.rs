@@ -3,7 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bitcoin::{OutPoint, XOnlyPublicKey};
-use serde::Serialize;
+use clap::builder::PossibleValuesParser;
+use serde::de::value::StrDeserializer;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tapstake_ledger::{Ledger, Record};
 use tapstake_params::Height;
@@ -23,8 +25,8 @@ pub(crate) struct Log {
     /// At most so many, the newest
     #[arg(long, value_name = "N", default_value_t = 20)]
     last: u32,
-    /// Only those of one kind, such as reward or request_exit
-    #[arg(long, value_name = "KIND")]
+    /// Only those of one kind
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(kinds()))]
     kind: Option<String>,
     /// Only those at or above a height
     #[arg(long, value_name = "HEIGHT", default_value_t = 0)]
@@ -49,6 +51,33 @@ pub(crate) struct Log {
     holder: Option<HolderId>,
     #[command(flatten)]
     book: BookFile,
+}
+
+/// The names of all events: those that reading an event without a name expects.
+fn kinds() -> &'static [&'static str] {
+    #[derive(Debug)]
+    struct Expected(&'static [&'static str]);
+
+    impl std::fmt::Display for Expected {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "one of {:?}", self.0)
+        }
+    }
+
+    impl std::error::Error for Expected {}
+
+    impl serde::de::Error for Expected {
+        fn custom<T: std::fmt::Display>(_: T) -> Self {
+            Expected(&[])
+        }
+
+        fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+            Expected(expected)
+        }
+    }
+
+    let nameless = Event::deserialize(StrDeserializer::<Expected>::new(""));
+    nameless.map_or_else(|Expected(names)| names, |_| &[])
 }
 
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tapstake_ledger::Ledger;
 
 use super::{Kept, entries_of, outpoint};
-use crate::support::KEYS;
+use crate::support::{KEYS, run, stderr, stdout};
 
 #[test]
 fn a_log_has_the_entries_that_are_about_all_that_it_is_asked_for() {
@@ -169,4 +169,19 @@ fn a_log_says_what_an_expansion_has_brought_about() {
     let borne = &slashed["borne"][0];
     assert_eq!((&borne["pool"], &borne["from_exits_sat"]), (&"p".into(), &0.into()), "{slashed}");
     assert_eq!(borne["from_shares_sat"], 12_100, "{slashed}");
+}
+
+#[test]
+fn a_log_of_a_kind_that_no_entry_has_names_the_kinds_that_there_are() {
+    let kept = Kept::new();
+    let output = run(&kept.line("log --kind rewards"));
+    assert_eq!(output.status.code(), Some(2));
+    let (said, help) = (stderr(&output), stdout(&run("book log --help")));
+    let mut kinds = entries_of(&kept.json("log --last 99"), "kind");
+    kinds.extend(["slash", "expand_stake", "lrt_reward"].map(Value::from));
+    for kind in kinds.iter().map(|kind| kind.as_str().unwrap()) {
+        assert!(said.contains(kind) && help.contains(kind), "{kind}: {said} {help}");
+        kept.json(&format!("log --kind {kind}"));
+    }
+    assert_eq!(kept.json("log --kind slash")["entries"], json!([]), "of a kind that there is, none");
 }
