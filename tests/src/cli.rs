@@ -18,12 +18,16 @@ pub fn program() -> &'static Path {
 
 fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-    let output = Command::new(cargo)
-        .args(["build", "--package", "tapstake", "--profile", profile, "--message-format", "json"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("cargo runs");
+    // As the whole workspace's tests build it, so that those who run all have it already.
+    let mut build = Command::new(cargo);
+    build.args(["test", "--no-run", "--workspace", "--test", "plumbing", "--message-format", "json"]);
+    if cfg!(feature = "daemons") {
+        build.args(["--features", "daemons"]);
+    }
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
     let text = String::from_utf8_lossy(&output.stdout);
     let built =
         text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|message| {
