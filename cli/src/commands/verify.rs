@@ -21,7 +21,7 @@ use crate::commands::proof;
 use crate::commands::service::ServiceArgs;
 use crate::error::{Context, Error, Result};
 use crate::input;
-use crate::live::SourceArgs;
+use crate::live::{Source, SourceArgs};
 use crate::session::Session;
 
 mod report;
@@ -87,27 +87,45 @@ fn work_arg(text: &str) -> Result<Work, String> {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
-    let (verdict, spends) = judge(&args.flags, &args.proof, false, session)?;
+    let (verdict, source) = judge(&args.flags, &args.proof, false, session)?;
+    let spends = look_for_spends(source.as_ref(), verdict.included(), session)?;
     session.out.show(&Report::new(&verdict, spends));
     Ok(())
 }
 
 /// The stake of a proof, which must be slashable. Where nobody has looked whether it is spent, that is said.
 pub(crate) fn slashable(args: &Flags, proof: &Path, session: &Session<'_>) -> Result<VerifiedStake> {
-    let (verdict, spends) = judge(args, proof, true, session)?;
-    let Verdict::Slashable(stake) = verdict else { return Err(refused(VerifyError::NoDelegation)) };
+    let (stake, source) = judge_slashable(args, proof, session)?;
+    let spends = look_for_spends(source.as_ref(), stake.included(), session)?;
     if spends != Spends::NoneReported {
         session.out.warn(&format!("spends of stake {}: {spends}", stake.included().outpoint()));
     }
-    Ok(*stake)
+    Ok(stake)
 }
 
+/// The stake of a proof, which must be slashable but for its output, which may be spent by now.
+pub(crate) fn once_slashable(args: &Flags, proof: &Path, session: &Session<'_>) -> Result<VerifiedStake> {
+    Ok(judge_slashable(args, proof, session)?.0)
+}
+
+fn judge_slashable(
+    args: &Flags,
+    proof: &Path,
+    session: &Session<'_>,
+) -> Result<(VerifiedStake, Option<Source>)> {
+    match judge(args, proof, true, session)? {
+        (Verdict::Slashable(stake), source) => Ok((*stake, source)),
+        (Verdict::Included(_), _) => Err(refused(VerifyError::NoDelegation)),
+    }
+}
+
+/// What a proof shows, and the source that was asked for headers.
 fn judge(
     args: &Flags,
     proof: &Path,
     must_be_slashable: bool,
     session: &Session<'_>,
-) -> Result<(Verdict, Spends)> {
+) -> Result<(Verdict, Option<Source>)> {
     let schedule = session.schedule()?;
     let network = schedule.network();
     let mut proof = proof::read(proof)?;
@@ -162,11 +180,7 @@ fn judge(
     if args.require_active {
         stake.require_active().map_err(|expired| Error::verification(expired.rule().name(), expired))?;
     }
-    let spends = match &source {
-        Some(source) => look_for_spends(source.chain(), stake, session)?,
-        None => Spends::NotLookedFor,
-    };
-    Ok((verdict, spends))
+    Ok((verdict, source))
 }
 
 /// What the proof's block is held against.
@@ -257,10 +271,11 @@ fn live_chain(source: &dyn ChainSource, network: Network, session: &Session<'_>)
     Ok(chain)
 }
 
-/// Asks the source for a spend of the stake, and refuses the stake if there is one.
-fn look_for_spends(source: &dyn ChainSource, stake: &IncludedStake, session: &Session<'_>) -> Result<Spends> {
+/// Asks the source, if there is one, for a spend of the stake, and refuses the stake if there is one.
+fn look_for_spends(source: Option<&Source>, stake: &IncludedStake, session: &Session<'_>) -> Result<Spends> {
+    let Some(source) = source else { return Ok(Spends::NotLookedFor) };
     let output = stake.terms().staking_output(&session.secp);
-    match source.spend(&stake.outpoint(), output.script_pubkey(), Some(stake.inclusion_height())) {
+    match source.chain().spend(&stake.outpoint(), output.script_pubkey(), Some(stake.inclusion_height())) {
         Ok(None) => Ok(Spends::NoneReported),
         Ok(Some(spend)) => {
             let (outpoint, txid) = (stake.outpoint(), spend.txid);

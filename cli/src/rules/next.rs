@@ -373,6 +373,14 @@ const STEPS: &[(&[&str], &str)] = &[
         "go on with a good copy of the journal only",
     ),
     (
+        &["journal-unproven"],
+        "get what is missing from the operator, who had it at the entry: without it, that entry is only its word",
+    ),
+    (
+        &["journal-disproven"],
+        "do not go by the book: it has something else than what was proven; ask its operator which is right",
+    ),
+    (
         &["index-access"],
         "see to the permissions of the book's folder and to its disk; do not remove the index",
     ),

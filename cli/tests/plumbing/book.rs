@@ -13,6 +13,7 @@ mod ends;
 mod export;
 mod log;
 mod pools;
+mod proven;
 mod rewards;
 mod show;
 
@@ -30,6 +31,8 @@ fn what_makes_no_sense_is_a_usage_error() {
         "book risk --price 1,5",
         "book audit --known 5",
         "book audit --known 5:00",
+        "book audit --proof",
+        "book audit --evidence",
         "book log --kind rewards",
         "book log --kind Reward",
         "book end --due",

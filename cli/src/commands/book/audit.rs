@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tapstake_ledger::{AuditReport, Head, IndexState, LedgerError, audit};
 
+use super::proven::{Proven, ProvenBy};
 use super::{BookFile, refused};
 use crate::error::Result;
 use crate::output::{Show, facts};
@@ -17,6 +18,8 @@ pub(crate) struct Audit {
     known: Option<(u64, Head)>,
     #[command(flatten)]
     book: BookFile,
+    #[command(flatten)]
+    by: ProvenBy,
 }
 
 fn known_arg(text: &str) -> Result<(u64, Head), String> {
@@ -31,6 +34,8 @@ struct Audited {
     book: PathBuf,
     #[serde(flatten)]
     report: AuditReport,
+    #[serde(flatten)]
+    proven: Option<Proven>,
 }
 
 impl Show for Audited {
@@ -57,6 +62,7 @@ impl Show for Audited {
         if let Some(torn) = report.torn {
             rows.push(("line without end", format!("line {}, {} bytes", torn.line, torn.bytes)));
         }
+        rows.extend(self.proven.iter().flat_map(Proven::rows));
         facts(rows)
     }
 }
@@ -68,6 +74,7 @@ pub(crate) fn run(args: &Audit, session: &Session<'_>) -> Result<()> {
     if found != expected {
         return Err(refused(LedgerError::Network { file: path, found, expected }));
     }
-    session.out.show(&Audited { verdict: "the books balance", book: path, report });
+    let proven = args.by.hold(&args.book, report.head, session)?;
+    session.out.show(&Audited { verdict: "the books balance", book: path, report, proven });
     Ok(())
 }

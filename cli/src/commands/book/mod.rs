@@ -18,6 +18,7 @@ mod log;
 mod outcome;
 mod plot;
 mod pools;
+mod proven;
 mod record;
 mod refusal;
 mod risk;
@@ -121,8 +122,8 @@ pub(crate) enum Command {
     Show(show::ShowArgs),
     /// List entries, with what came of them
     Log(log::Log),
-    /// Recompute everything from the journal, and compare the index
-    Audit(audit::Audit),
+    /// Recompute everything from the journal, compare the index, and hold stakes and slashings against their proofs
+    Audit(Box<audit::Audit>),
     /// Price, backing, queue and possible losses of pools
     Risk(risk::Risk),
     /// Write the books as CSV files or as one JSON document

@@ -1,7 +1,7 @@
 //! Entries about services, providers and stakes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bitcoin::{Amount, OutPoint};
 use clap::Subcommand;
@@ -10,13 +10,14 @@ use tapstake_restake::{
     Allocation, BookError, Denomination, End, Event, Part, PartsPerMillion, ServiceId, ServiceTerms,
     StakeStatus, StakeView,
 };
+use tapstake_verifier::equivocation::VerifiedEquivocation;
 
 use super::entry::{At, Opened};
 use super::name;
 use super::outcome::watch;
 use super::refusal::by_book;
-use crate::commands::equivocation::read_evidence;
-use crate::error::{Error, Result};
+use crate::commands::equivocation::{self, read_evidence};
+use crate::error::{Context, Error, Result};
 use crate::input::{self, KeyArg, key_arg};
 use crate::session::Session;
 use crate::spending::amount_arg;
@@ -322,8 +323,12 @@ pub(crate) fn end(args: &EndArgs, session: &Session<'_>) -> Result<()> {
 }
 
 pub(crate) fn slash(args: &Slash, session: &Session<'_>) -> Result<()> {
-    let evidence = read_evidence(&args.evidence)?;
-    let verified = evidence.verify(&session.secp);
-    let equivocation = verified.map_err(|error| Error::verification(error.rule(), error))?;
+    let equivocation = equivocation(&args.evidence, session)?;
     args.at.open(session)?.make_one(Event::slash(&equivocation), session)
+}
+
+/// What a file with evidence shows.
+pub(super) fn equivocation(path: &Path, session: &Session<'_>) -> Result<VerifiedEquivocation> {
+    let verified = read_evidence(path)?.verify(&session.secp).map_err(equivocation::refused);
+    verified.context(path.display())
 }
