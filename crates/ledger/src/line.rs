@@ -199,10 +199,12 @@ pub(crate) fn check(before: Head, line: &[u8]) -> Result<Head, Damage> {
     let split = line.len().checked_sub(TAIL).ok_or(Damage::Hash)?;
     let (text, tail) = line.split_at(split);
     let hash = tail.strip_prefix(HASH.as_bytes()).and_then(|tail| tail.strip_suffix(b"\"}"));
-    let hash = hash.and_then(|hash| std::str::from_utf8(hash).ok()).ok_or(Damage::Hash)?;
+    let hash = hash.ok_or(Damage::Hash)?;
     let head = before.with(text);
     // As it is written: the hash covers every byte but its own, which are compared.
-    if head.to_string() == hash { Ok(head) } else { Err(Damage::Hash) }
+    let digit = |number: u8| b"0123456789abcdef"[usize::from(number & 15)];
+    let digits = head.0.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]);
+    if digits.eq(hash.iter().copied()) { Ok(head) } else { Err(Damage::Hash) }
 }
 
 /// The entry of a line, whose hash was checked.
@@ -217,8 +219,8 @@ pub(crate) fn parse(line: &[u8], expected: u64) -> Result<Entry, Damage> {
 
 /// The name of the event in a line that was parsed.
 pub(crate) fn kind(line: &[u8]) -> &str {
-    const BEFORE: &str = "\"event\":{\"";
-    let text = std::str::from_utf8(line).unwrap_or_default();
-    let name = text.split_once(BEFORE).and_then(|(_, rest)| rest.split('"').next());
-    name.unwrap_or_default()
+    const BEFORE: &[u8] = b"\"event\":{\"";
+    let start = line.windows(BEFORE.len()).position(|window| window == BEFORE).map(|at| at + BEFORE.len());
+    let name = start.and_then(|start| line[start..].split(|byte| *byte == b'"').next());
+    name.and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
 }

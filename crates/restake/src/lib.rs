@@ -234,6 +234,7 @@ mod book;
 mod error;
 mod event;
 mod exposure;
+mod keys;
 mod ledger;
 mod lrt;
 mod pool;

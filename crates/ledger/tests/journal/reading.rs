@@ -209,7 +209,7 @@ fn what_is_wrong_with_a_book_is_said_to_who_may_only_read_it_and_not_repaired() 
         match case.as_str() {
             "another" => assert!(matches!(repaired, LedgerError::IndexDiffers { .. }), "{repaired}"),
             _ => {
-                assert!(survey.is_broken() && matches!(repaired, LedgerError::ReadOnly { .. }), "{repaired}")
+                assert!(survey.is_broken() && matches!(repaired, LedgerError::ReadOnly { .. }), "{repaired}");
             }
         }
         return;
