@@ -88,10 +88,8 @@ struct Listed {
 impl Show for Listed {
     fn text(&self) -> String {
         let rows = self.entries.iter().map(|Made { record, outcome }| {
-            let event = serde_json::to_value(&record.event).unwrap_or_default();
-            let fields = event[&record.kind].as_object().into_iter().flatten();
             let fields: Vec<String> =
-                fields.map(|(name, value)| format!("{name} {}", plain(value))).collect();
+                words(record).into_iter().map(|(name, value)| format!("{name} {value}")).collect();
             let came = outcome.rows().into_iter().map(|(name, value)| format!("{name} {value}"));
             let said: Vec<String> = [fields.join(", ")].into_iter().chain(came).collect();
             let kind = record.kind.replace('_', " ");
@@ -99,6 +97,13 @@ impl Show for Listed {
         });
         table(&["entry", "height", "event", ""], &["entry", "height"], rows)
     }
+}
+
+/// What an entry says: the names of its fields, and their values.
+pub(super) fn words(record: &Record) -> Vec<(String, String)> {
+    let event = serde_json::to_value(&record.event).unwrap_or_default();
+    let fields = event[&record.kind].as_object().into_iter().flatten();
+    fields.map(|(name, value)| (name.clone(), plain(value))).collect()
 }
 
 fn plain(value: &Value) -> String {
