@@ -284,6 +284,16 @@ fn an_expansion_takes_the_place_of_its_stake_and_comes_in_by_no_other_door() {
     assert_eq!(slashed["entries"][0]["losses"][0]["stake"], new);
     book(&user, &format!("import {other_proof}"));
     assert_eq!(book(&user, "audit")["verdict"], "the books balance");
+
+    // The expanded stake is spent, and was proven nevertheless.
+    user.run(&["book", "import", &proof, "--live", "--dry-run"]).refused(3);
+    let audit = format!("audit --evidence {evidence} --live --proof {new_proof} {other_proof}");
+    let audited = book(&user, &format!("{audit} {proof}"));
+    assert_eq!(audited["stakes"], json!({"entered": 3, "proven": 3}), "{audited}");
+    assert_eq!(audited["slashings"], json!({"entered": 1, "proven": 1}), "{audited}");
+    let unproven = refused(&user, &audit, 3);
+    assert_eq!(unproven["rule"], "journal-unproven", "{unproven}");
+    assert!(text(&unproven, "message").ends_with(&format!(": no proof of stake {old}")), "{unproven}");
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tapstake_ledger::{AuditReport, Head, IndexState, LedgerError, audit};
 
-use super::proven::{Proven, ProvenBy};
+use super::proven::{Proven, ProvenBy, Shown};
 use super::{BookFile, refused};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::{Show, facts};
 use crate::session::Session;
 
@@ -68,13 +68,22 @@ impl Show for Audited {
 }
 
 pub(crate) fn run(args: &Audit, session: &Session<'_>) -> Result<()> {
+    // First, for this may take long, and who makes an entry while the book is looked at is in its way.
+    let shown = args.by.shown(session)?;
     let path = args.book.path(session)?;
     let report = audit(&path, args.known).map_err(refused)?;
     let (found, expected) = (report.network, session.network());
     if found != expected {
         return Err(refused(LedgerError::Network { file: path, found, expected }));
     }
-    let proven = args.by.hold(&args.book, report.head, session)?;
+    let hold = |shown: Shown<'_>| {
+        let ledger = args.book.open(session)?;
+        if ledger.head() != report.head {
+            return Err(Error::rule("busy", "an entry was made while the book was looked at"));
+        }
+        shown.hold(&ledger, session)
+    };
+    let proven = shown.map(hold).transpose()?;
     session.out.show(&Audited { verdict: "the books balance", book: path, report, proven });
     Ok(())
 }

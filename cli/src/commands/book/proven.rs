@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use bitcoin::{OutPoint, XOnlyPublicKey};
 use clap::Arg;
 use serde::Serialize;
-use tapstake_ledger::{Head, Ledger, Record};
+use tapstake_ledger::{Ledger, Record};
 use tapstake_restake::{AdmittedStake, Event};
 
-use super::{BookFile, record, refused};
+use super::{record, refused};
 use crate::commands::verify;
 use crate::error::{Context, Error, Result};
 use crate::session::Session;
@@ -62,56 +62,20 @@ impl Proven {
 }
 
 /// What the files show.
-struct Shown<'a> {
+pub(super) struct Shown<'a> {
+    by: &'a ProvenBy,
     /// A staker can sign for several accounts, and so have several proofs of one stake.
     stakes: BTreeMap<OutPoint, Vec<(&'a Path, AdmittedStake)>>,
     providers: BTreeMap<XOnlyPublicKey, &'a Path>,
 }
 
 impl ProvenBy {
-    /// Holds the journal that ends in `head` against proofs and evidence, as far as any are given.
-    pub(super) fn hold(&self, file: &BookFile, head: Head, session: &Session<'_>) -> Result<Option<Proven>> {
+    /// What the files show, if any are given.
+    pub(super) fn shown(&self, session: &Session<'_>) -> Result<Option<Shown<'_>>> {
         if self.proofs.is_empty() && self.evidence.is_empty() {
             return Ok(None);
         }
-        let shown = self.shown(session)?;
-        let ledger = file.open(session)?;
-        if ledger.head() != head {
-            return Err(Error::rule("busy", "an entry was made while the book was looked at"));
-        }
-        let (mut proven, mut without) = (Proven::default(), Vec::new());
-        for record in ledger.records().map_err(refused)? {
-            let Record { counter, event, .. } = record.map_err(refused)?;
-            // The first line is no entry.
-            let line = counter + 1;
-            let (count, asked, is_shown, what) = match &event {
-                Event::AdmitStake { stake } | Event::ExpandStake { stake, .. } => {
-                    let is_shown = shown.has(stake).map_err(|differences| disproven(line, &differences))?;
-                    let what = format!("proof of stake {}", stake.outpoint());
-                    (&mut proven.stakes, !self.proofs.is_empty(), is_shown, what)
-                }
-                Event::Slash { provider } => {
-                    let is_shown = shown.providers.contains_key(provider);
-                    let what = format!("evidence against provider {provider}");
-                    (&mut proven.slashings, !self.evidence.is_empty(), is_shown, what)
-                }
-                _ => continue,
-            };
-            count.entered += 1;
-            count.proven += u64::from(is_shown);
-            if asked && !is_shown {
-                without.push(format!("line {line}: no {what}"));
-            }
-        }
-        if !without.is_empty() {
-            return Err(Error::verification("journal-unproven", anyhow::anyhow!(without.join("; "))));
-        }
-        shown.beside(&ledger, session)?;
-        Ok(Some(proven))
-    }
-
-    fn shown(&self, session: &Session<'_>) -> Result<Shown<'_>> {
-        let mut shown = Shown { stakes: BTreeMap::new(), providers: BTreeMap::new() };
+        let mut shown = Shown { by: self, stakes: BTreeMap::new(), providers: BTreeMap::new() };
         for path in &self.proofs {
             let stake = verify::once_slashable(&self.flags, path, session).context(path.display())?;
             let stake = AdmittedStake::from(&stake);
@@ -120,11 +84,49 @@ impl ProvenBy {
         for path in &self.evidence {
             shown.providers.insert(record::equivocation(path, session)?.provider(), path);
         }
-        Ok(shown)
+        Ok(Some(shown))
     }
 }
 
 impl Shown<'_> {
+    /// Holds a journal against all this, and this against its book.
+    pub(super) fn hold(&self, ledger: &Ledger, session: &Session<'_>) -> Result<Proven> {
+        let (mut proven, mut without) = (Proven::default(), Vec::new());
+        for record in ledger.records().map_err(refused)? {
+            let Record { counter, event, .. } = record.map_err(refused)?;
+            // The first line is no entry.
+            let line = counter + 1;
+            let (count, files, is_shown, what) = match &event {
+                Event::AdmitStake { stake } | Event::ExpandStake { stake, .. } => {
+                    let is_shown = self.has(stake).map_err(|differences| {
+                        Error::verification(
+                            "journal-disproven",
+                            anyhow::anyhow!("line {line}: {differences}"),
+                        )
+                    })?;
+                    let what = format!("proof of stake {}", stake.outpoint());
+                    (&mut proven.stakes, &self.by.proofs, is_shown, what)
+                }
+                Event::Slash { provider } => {
+                    let is_shown = self.providers.contains_key(provider);
+                    let what = format!("evidence against provider {provider}");
+                    (&mut proven.slashings, &self.by.evidence, is_shown, what)
+                }
+                _ => continue,
+            };
+            count.entered += 1;
+            count.proven += u64::from(is_shown);
+            if !files.is_empty() && !is_shown {
+                without.push(format!("line {line}: no {what}"));
+            }
+        }
+        if !without.is_empty() {
+            return Err(Error::verification("journal-unproven", anyhow::anyhow!(without.join("; "))));
+        }
+        self.beside(ledger, session)?;
+        Ok(proven)
+    }
+
     /// Whether a stake has a proof, or in what each of its proofs shows something else.
     fn has(&self, stake: &AdmittedStake) -> Result<bool, String> {
         let Some(proofs) = self.stakes.get(&stake.outpoint()) else { return Ok(false) };
@@ -174,8 +176,4 @@ fn differences(journal: &AdmittedStake, shown: &AdmittedStake, proof: &Path) -> 
         format!("{name} is {value} in the journal, and {} by {}", shown[name.as_str()], proof.display())
     });
     said.collect()
-}
-
-fn disproven(line: u64, said: &str) -> Error {
-    Error::verification("journal-disproven", anyhow::anyhow!("line {line}: {said}"))
 }
