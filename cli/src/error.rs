@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::file;
 use crate::rules::{self, next};
-use crate::spending::told;
 
 /// The most characters of a message: one that lists a committee of the greatest size is shorter.
 const MAX_MESSAGE: usize = 8_000;
@@ -141,11 +140,6 @@ impl Error {
         for json in self.cause.chain().filter_map(|source| source.downcast_ref::<serde_json::Error>()) {
             let text = json.to_string();
             said = said.replace(&text, &file::clipped(&text));
-        }
-        // Rates are typed in sat/vB, and read so.
-        for (text, told) in self.cause.chain().filter_map(|source| Some((source.to_string(), told(source)?)))
-        {
-            said = said.replace(&text, &told);
         }
         if let Some(context) = &self.context {
             said = format!("{context}: {said}");

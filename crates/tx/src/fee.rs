@@ -20,17 +20,14 @@ pub struct FeeRateError {
     pub rate: FeeRate,
 }
 
-/// In sat per 1000 virtual bytes; made-up rates saturate.
-pub(crate) const fn per_kvb(rate: FeeRate) -> u64 {
-    rate.to_sat_per_kwu().saturating_mul(4)
-}
-
-/// A rate in sat per virtual byte, with the decimals that it has.
-struct PerVb(FeeRate);
+/// A fee rate to be read: the number of sat per virtual byte, with the decimals that it has, three at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PerVb(pub FeeRate);
 
 impl fmt::Display for PerVb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rate = per_kvb(self.0);
+        // Made-up rates saturate.
+        let rate = self.0.to_sat_per_kwu().saturating_mul(4);
         match (rate / 1_000, rate % 1_000) {
             (whole, 0) => write!(f, "{whole}"),
             (whole, part) => f.write_str(format!("{whole}.{part:03}").trim_end_matches('0')),

@@ -6,7 +6,7 @@ use tapstake_script::Leaf;
 
 use crate::coin::{Slashable, Stake};
 use crate::delegation::SignedTx;
-use crate::fee::per_kvb;
+use crate::fee::PerVb;
 use crate::slashing::SlashingTx;
 use crate::unbonding::UnbondingTx;
 
@@ -58,10 +58,10 @@ pub struct BelowMinimum {
 
 impl fmt::Display for BelowMinimum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (rate, minimum) = (per_kvb(self.paid.rate()), per_kvb(self.minimum));
+        let (rate, minimum) = (PerVb(self.paid.rate()), PerVb(self.minimum));
         write!(
             f,
-            "the {} pays {rate} sat/kvB, the mempool takes {minimum} sat/kvB and more at present",
+            "the {} pays {rate} sat/vB, the mempool takes {minimum} sat/vB and more at present",
             self.paid.tx
         )
     }

@@ -73,7 +73,7 @@ mod withdrawal;
 pub use bump::{CpfpError, ReplacedError, check_not_replaced, cpfp_child_fee};
 pub use coin::{Coin, Slashable, Stake};
 pub use expansion::{ExpansionError, ExpansionTx, Funding};
-pub use fee::{FeeRateError, MAX_FEE_RATE, MIN_FEE_RATE, check_fee_rate};
+pub use fee::{FeeRateError, MAX_FEE_RATE, MIN_FEE_RATE, PerVb, check_fee_rate};
 pub use fee_rates::{BelowMinimum, PresignedFee, PresignedFeeRates};
 pub use inspect::{Inspection, inspect};
 pub use reader::{ReadError, Reader};

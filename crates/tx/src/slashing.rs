@@ -7,7 +7,7 @@ use tapstake_params::{DustError, Slashing, check_not_dust};
 use tapstake_script::RefundOutput;
 
 use crate::coin::{Coin, Slashable};
-use crate::fee::{MAX_SENT_FEE_RATE, MIN_FEE_RATE, per_kvb};
+use crate::fee::{MAX_SENT_FEE_RATE, MIN_FEE_RATE, PerVb};
 use crate::shape::{self, ShapeError};
 use crate::spend::{LeafSpend, Signatures, WitnessError};
 
@@ -52,8 +52,8 @@ pub enum SlashingError {
     },
     /// Nodes would not relay the signed transaction at this fee rate, or would take it for a mistake.
     #[error(
-        "slashing transaction: fee {} sat for {weight} weight units is outside {}..={} sat/kvB",
-        fee.to_sat(), per_kvb(MIN_FEE_RATE), per_kvb(MAX_SENT_FEE_RATE)
+        "slashing transaction: fee {} sat for {weight} weight units is outside {}..={} sat/vB",
+        fee.to_sat(), PerVb(MIN_FEE_RATE), PerVb(MAX_SENT_FEE_RATE)
     )]
     FeeRate {
         /// The fee.

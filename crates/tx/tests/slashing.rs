@@ -169,7 +169,7 @@ fn a_fee_rate_that_no_node_sends_on_is_refused_at_the_signed_weight() {
     assert_eq!(
         build(sat(80_000_000)).unwrap_err().to_string(),
         format!(
-            "slashing transaction: fee 80000000 sat for {weight} weight units is outside 100..=10000000 sat/kvB"
+            "slashing transaction: fee 80000000 sat for {weight} weight units is outside 0.1..=10000 sat/vB"
         )
     );
 }

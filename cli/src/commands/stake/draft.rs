@@ -19,7 +19,7 @@ use crate::error::{Context, Error, Result};
 use crate::input::{keys, timelock};
 use crate::possession::no_account;
 use crate::session::Session;
-use crate::spending::{aux, below_minimum, not_funded};
+use crate::spending::{aux, not_funded};
 use crate::stakes::open_store;
 
 impl Run<'_> {
@@ -190,10 +190,10 @@ pub(crate) fn check_presigned<S: State>(
     let minimum = chain.relay_fee()?;
     let below = delegation.presigned_fee_rates().check_against_mempool_minimum(minimum);
     for paid in &below {
-        session.out.warn(&below_minimum(paid));
+        session.out.warn(&paid.to_string());
     }
     match below.first() {
-        Some(paid) if !accept => Err(Error::rule("presigned-fee", below_minimum(paid)).next(
+        Some(paid) if !accept => Err(Error::rule("presigned-fee", paid).next(
             "its fee cannot be raised once it is signed. Wait for a quieter mempool, give --slashing-fee if it is a \
              slashing, or accept it: --accept-low-presigned-fees",
         )),

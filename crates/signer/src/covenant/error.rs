@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use bitcoin::{Amount, FeeRate, Network, OutPoint, Txid, XOnlyPublicKey};
 use tapstake_crypto::pop::PossessionForm;
 use tapstake_params::{Height, ScheduleError, Timelock};
+use tapstake_tx::PerVb;
 use tapstake_tx::delegation::{DelegationError, MAX_PACKAGE_BYTES};
 
 use super::key::{KeyError, NoSecretKey};
@@ -159,8 +160,8 @@ pub enum Refusal {
     Provider(XOnlyPublicKey),
     /// The staking transaction pays too little or too much to the miners.
     #[error(
-        "fee of {} sat for the staking transaction is {} sat/kwu, outside the policy's {}..={} sat/kwu",
-        fee.to_sat(), rate.to_sat_per_kwu(), min.to_sat_per_kwu(), max.to_sat_per_kwu()
+        "fee of {} sat for the staking transaction is {} sat/vB, outside the policy's {}..={} sat/vB",
+        fee.to_sat(), PerVb(*rate), PerVb(*min), PerVb(*max)
     )]
     StakingFee {
         /// The fee.

@@ -196,7 +196,7 @@ const POLICY: &[Row] = &[
         "a fee rate below the policy's",
         |case| case.policy.rules.min_fee_rate = FeeRate::from_sat_per_vb_u32(15),
         "fee-rate",
-        "outside the policy's 3750..=",
+        "outside the policy's 15..=",
     ),
 ];
 
