@@ -9,8 +9,9 @@ use tapstake_params::Height;
 use crate::error::LedgerError;
 use crate::index::IndexState;
 use crate::journal::{Journal, Tip, TornLine};
-use crate::ledger::{Judged, Replayed, beside};
 use crate::line::{BookId, Head};
+use crate::replay::Replayed;
+use crate::witness::{Judged, beside};
 
 /// What an audit has found in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,7 +1,7 @@
 //! The index: what can be found fast, and can be made anew from the journal at any time.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -177,6 +177,12 @@ impl Index {
             index._copy = Some(folder);
         }
         Ok(found)
+    }
+
+    /// Why this process may not read it, or what SQLite has left beside it, if so.
+    pub(crate) fn denied(file: &Path) -> Option<io::Error> {
+        let files = ["", "-journal", "-wal"].map(|end| with_end(file, end));
+        files.iter().find_map(|file| File::open(file).err().filter(is_denied))
     }
 
     /// Opens what lies at `at`: the index or a copy of it.

@@ -1,7 +1,6 @@
 //! A journal that is open, the book that it makes, and its index.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bitcoin::Network;
 use serde::Serialize;
@@ -10,14 +9,21 @@ use tapstake_restake::{Book, Entry, Event, PoolId};
 
 use crate::error::{Damage, LedgerError, Stopped};
 use crate::index::{self, EntryRow, Found, Index, IndexState, Seen};
-use crate::journal::{self, Journal, Rest, Tip, TornLine, is_denied, line_of};
+use crate::journal::{Journal, Tip, TornLine};
 use crate::line::{self, BookId, Head, MAX_LINE};
+use crate::replay::{Replayed, Step, replay};
 use crate::rows::Queries;
 use crate::series::{Point, Series};
+use crate::witness::{Judged, Witness, beside, judge};
+
+mod repair;
+
+pub use repair::Survey;
 
 /// The books of one operator, open for one process.
 ///
-/// While it lives no other process opens the same file: that one waits for five seconds and is then refused.
+/// While it lives no other process opens the same file: that one waits for five seconds and is then refused. Who can only read the
+/// journal shares it with all others who can only read it.
 #[derive(Debug)]
 pub struct Ledger {
     journal: Journal,
@@ -52,257 +58,6 @@ struct Taken {
     record: Record,
     start: u64,
     points: Vec<Point>,
-}
-
-/// An entry on its way from the journal into the book.
-pub(crate) struct Step<'a> {
-    pub(crate) tip: Tip,
-    pub(crate) height: Height,
-    pub(crate) kind: &'a str,
-    pub(crate) start: u64,
-    pub(crate) points: &'a [Point],
-}
-
-/// What a journal makes.
-pub(crate) struct Replayed {
-    pub(crate) book: Book,
-    pub(crate) series: Series,
-    pub(crate) tip: Tip,
-    pub(crate) rest: Option<Rest>,
-}
-
-/// Reads a journal from the first line on, each line once, as far as they are whole.
-pub(crate) fn replay(
-    journal: &Journal,
-    mut each: impl FnMut(Step<'_>) -> Result<(), LedgerError>,
-) -> Result<Replayed, LedgerError> {
-    let (mut book, mut series, mut lines) = (Book::new(), Series::default(), journal.lines()?);
-    let mut tip = lines.tip();
-    loop {
-        let counter = tip.counter + 1;
-        let Some((start, text)) = lines.next()? else {
-            return Ok(Replayed { book, series, tip: lines.tip(), rest: lines.rest() });
-        };
-        let taken = line::parse(text, counter).and_then(|entry| {
-            book.apply(&entry).map_err(|error| Damage::Refused(error.into()))?;
-            Ok((entry, line::kind(text).to_owned()))
-        });
-        let (entry, kind) = match taken {
-            Ok(taken) => taken,
-            Err(damage) => {
-                let rest = journal.rest(&tip, Some(damage))?;
-                return Ok(Replayed { book, series, tip, rest: Some(rest) });
-            }
-        };
-        tip = lines.tip();
-        let points = series.after(&book, &entry.event);
-        each(Step { tip, height: entry.height, kind: &kind, start, points: &points })?;
-    }
-}
-
-/// What lies beside a journal, to hold that against.
-pub(crate) struct Beside<'a> {
-    index: Option<&'a Index>,
-    witness: Option<Witness>,
-    state: IndexState,
-}
-
-/// A journal that its index lets stand.
-pub(crate) struct Judged {
-    pub(crate) replayed: Replayed,
-    pub(crate) torn: Option<TornLine>,
-    pub(crate) state: IndexState,
-}
-
-/// Reads a journal and what lies beside it; once more without the index, if that turns out to be damaged. Nothing is written.
-pub(crate) fn beside<T>(
-    journal: &Journal,
-    read: impl Fn(Beside<'_>) -> Result<T, LedgerError>,
-) -> Result<T, LedgerError> {
-    let path = Index::path_of(journal.path());
-    let without = |state| read(Beside { index: None, witness: None, state });
-    if journal.is_read_only()
-        && let Err(error) = File::open(&path)
-        && is_denied(&error)
-    {
-        // Its owner has not let the reader hear the witness, who says so.
-        return without(IndexState::Unreadable { reason: error.to_string() });
-    }
-    let (index, seen) = match Index::look(&path)? {
-        Found::Unusable(state) => return without(state),
-        Found::Usable(index, seen) => (index, seen),
-    };
-    match read(Beside { index: Some(&index), witness: Some(Witness::new(seen)), state: IndexState::Current })
-    {
-        // What it has seen still holds.
-        Err(LedgerError::Index { error, .. }) if index::is_damage(&error) => {
-            let witness = Some(Witness::new(Seen { vouches: false, ..seen }));
-            read(Beside { index: None, witness, state: IndexState::Damaged { reason: error.to_string() } })
-        }
-        other => other,
-    }
-}
-
-impl Beside<'_> {
-    /// The last entry that the index has seen.
-    fn last(&self) -> u64 {
-        self.witness.map_or(0, |witness| witness.seen.tip.counter)
-    }
-
-    /// Reads the journal, and holds it against what its index has seen and, where that can be read, has in its rows: returns also
-    /// whether these are right, as far as they go.
-    fn compare(
-        &self,
-        journal: &Journal,
-        mut each: impl FnMut(&Step<'_>) -> Result<(), LedgerError>,
-    ) -> Result<(Replayed, Result<(), LedgerError>), LedgerError> {
-        let last = self.last();
-        let mut queries = self.index.map(Queries::new).transpose()?;
-        let mut rows = queries.as_mut().map(Queries::rows).transpose()?;
-        let pass = |tip: &Tip| self.witness.map_or(Ok(()), |witness| witness.pass(journal, tip));
-        pass(&journal.first())?;
-        let replayed = replay(journal, |step| {
-            pass(&step.tip)?;
-            each(&step)?;
-            match &mut rows {
-                Some(rows) if step.tip.counter <= last => rows.compare(&step),
-                _ => Ok(()),
-            }
-        })?;
-        Ok((replayed, rows.map_or(Ok(()), |rows| rows.end(last))))
-    }
-
-    /// Reads the journal, and refuses it as opening does.
-    pub(crate) fn judge(
-        self,
-        journal: &Journal,
-        each: impl FnMut(&Step<'_>) -> Result<(), LedgerError>,
-    ) -> Result<Judged, LedgerError> {
-        let (mut replayed, rows) = self.compare(journal, each)?;
-        let torn = judge(journal, self.witness.as_ref(), &replayed.tip, replayed.rest.take(), rows)?;
-        let entries = replayed.tip.counter - self.last();
-        let behind = self.index.is_some() && entries > 0;
-        let state = if behind { IndexState::Behind { entries } } else { self.state };
-        Ok(Judged { replayed, torn, state })
-    }
-}
-
-/// Holds what an index has seen against the journal.
-#[derive(Clone, Copy)]
-pub(crate) struct Witness {
-    seen: Seen,
-}
-
-impl Witness {
-    pub(crate) const fn new(seen: Seen) -> Self {
-        Witness { seen }
-    }
-
-    /// Refuses a journal that has something else where the index ends.
-    pub(crate) fn pass(&self, journal: &Journal, tip: &Tip) -> Result<(), LedgerError> {
-        let known = &self.seen.tip;
-        if tip.counter == known.counter && tip != known {
-            return Err(LedgerError::Rewritten {
-                file: journal.path().to_owned(),
-                line: line_of(tip.counter),
-                found: tip.head,
-                known: known.head,
-            });
-        }
-        Ok(())
-    }
-
-    /// Refuses a journal that ends before the index does.
-    pub(crate) fn end(&self, journal: &Journal, tip: &Tip) -> Result<(), LedgerError> {
-        let known = self.seen.tip.counter;
-        if tip.counter < known {
-            let line = line_of(tip.counter).saturating_add(1);
-            return Err(LedgerError::Shortened { file: journal.path().to_owned(), line, known });
-        }
-        Ok(())
-    }
-
-    /// Whether nobody was told of anything that follows the whole lines, which end at `tip`.
-    fn clears(&self, journal: &Journal, tip: &Tip) -> Result<bool, LedgerError> {
-        Ok(self.seen.vouches && self.seen.tip == *tip && journal.has_one_name()?)
-    }
-}
-
-/// A last line without end, after the whole lines, which end at `tip`. `index` is whether the rows of the index are right, as far
-/// as they go. A damaged line is refused, and so is a journal that has less than the index has seen.
-fn judge(
-    journal: &Journal,
-    witness: Option<&Witness>,
-    tip: &Tip,
-    rest: Option<Rest>,
-    index: Result<(), LedgerError>,
-) -> Result<Option<TornLine>, LedgerError> {
-    let cleared = match (witness, &rest, &index) {
-        (Some(witness), Some(_), Ok(())) => witness.clears(journal, tip)?,
-        _ => false,
-    };
-    let torn = match rest {
-        Some(Rest { line, damage: Some(damage), .. }) => {
-            return Err(journal::damaged(journal.path(), line, damage, cleared));
-        }
-        rest => rest.map(|Rest { line, bytes, .. }| TornLine { line, bytes, unacknowledged: cleared }),
-    };
-    if let Some(witness) = witness {
-        witness.end(journal, tip)?;
-    }
-    index.map(|()| torn)
-}
-
-/// What a repair does to a journal, and what its index tells of that.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Survey {
-    /// The network.
-    pub network: Network,
-    /// The entries that stay: those of the whole lines.
-    pub entries: u64,
-    /// The hash of the last of these lines.
-    pub head: Head,
-    /// The number of the first line that is not whole, or not there.
-    pub line: u64,
-    /// The bytes from its start on, which are cut off; zero if the journal ends there.
-    pub bytes: u64,
-    /// The entries that go and were acknowledged, for the index has seen them.
-    pub lost: u64,
-    /// Whether the index tells that nobody was told of anything else that goes. One that is missing, damaged, marked as behind or not
-    /// exactly as far as the whole lines tells nothing.
-    pub unacknowledged: bool,
-}
-
-impl Survey {
-    /// Whether anything is to be repaired.
-    pub const fn is_broken(&self) -> bool {
-        self.bytes > 0 || self.lost > 0
-    }
-}
-
-/// Reads a journal as far as its lines are whole, and holds its end against its index.
-fn survey(journal: &Journal) -> Result<(Survey, Tip), LedgerError> {
-    beside(journal, |beside| {
-        let (Replayed { tip, rest, .. }, rows) = beside.compare(journal, |_| Ok(()))?;
-        let differs = match rows {
-            Err(LedgerError::IndexDiffers { .. }) => true,
-            other => other.map(|()| false)?,
-        };
-        let clears = match beside.witness {
-            Some(witness) if !differs => witness.clears(journal, &tip)?,
-            _ => false,
-        };
-        let survey = Survey {
-            network: journal.network(),
-            entries: tip.counter,
-            head: tip.head,
-            line: line_of(tip.counter).saturating_add(1),
-            bytes: rest.map_or(0, |rest| rest.bytes),
-            lost: beside.last().saturating_sub(tip.counter),
-            unacknowledged: clears,
-        };
-        Ok((survey, tip))
-    })
 }
 
 impl Ledger {
@@ -380,39 +135,6 @@ impl Ledger {
             read_only: true,
             failed: false,
         })
-    }
-
-    /// Looks at the end of a journal and at what its index tells of it. Nothing is written.
-    ///
-    /// # Errors
-    ///
-    /// As [`Ledger::open`], but for damage in lines after the first and entries that are gone: those are what the survey tells.
-    pub fn survey(file: &Path) -> Result<Survey, LedgerError> {
-        Ok(survey(&Journal::open(file)?)?.0)
-    }
-
-    /// Keeps the whole lines of a journal and cuts off what follows them, as a survey has told: that is saved first, in a new file
-    /// `NAME.cut-LINE-NUMBER` beside the journal, which is returned. The index is made anew. Entries that the survey calls lost are
-    /// gone from the book; whoever asks for this says so. Where nothing is broken this opens the book.
-    ///
-    /// # Errors
-    ///
-    /// As [`Ledger::open`]; [`LedgerError::Changed`] if the journal or its index no longer tell the same; [`LedgerError::ReadOnly`]
-    /// if something is broken and may not be written.
-    pub fn repair(file: &Path, asked: &Survey) -> Result<(Self, Option<PathBuf>), LedgerError> {
-        let journal = Journal::open(file)?;
-        let (found, tip) = survey(&journal)?;
-        if found != *asked {
-            return Err(LedgerError::Changed { file: journal.path().to_owned() });
-        }
-        if !found.is_broken() {
-            return Ok((Ledger::of(journal)?, None));
-        }
-        if journal.is_read_only() || !Index::can_be_made(&Index::path_of(journal.path()))? {
-            return Err(LedgerError::ReadOnly { file: journal.path().to_owned() });
-        }
-        let saved = if found.bytes > 0 { Some(journal.cut(&tip)?) } else { None };
-        Ok((Ledger::with_new_index(journal, IndexState::Current, None)?, saved))
     }
 
     fn new(

@@ -71,8 +71,10 @@ mod index;
 mod journal;
 mod ledger;
 mod line;
+mod replay;
 mod rows;
 mod series;
+mod witness;
 
 pub use audit::{AuditReport, audit};
 pub use error::{Damage, LedgerError, Stopped};

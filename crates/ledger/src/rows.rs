@@ -4,7 +4,7 @@ use rusqlite::{Row, Statement};
 
 use crate::error::LedgerError;
 use crate::index::{self, EntryRow, Index};
-use crate::ledger::Step;
+use crate::replay::Step;
 
 /// What asks an index for all its rows.
 pub(crate) struct Queries<'a> {

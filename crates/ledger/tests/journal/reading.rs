@@ -27,12 +27,14 @@ fn given() -> Option<(PathBuf, String)> {
 }
 
 /// Runs a test once more in a process that the permissions of files bind, as they do not bind root, while the journal, the files
-/// beside it and the folder have these. Nothing there may change.
+/// beside it and the folder have these, and a journal of SQLite's none. Nothing there may change.
 fn by_a_reader(test: &str, case: &str, book: &Book, [journal, beside, folder]: [u32; 3]) {
     let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     let before = contents(book);
     for name in before.keys() {
-        mode(name, if *name == book.file() { journal } else { beside });
+        let of_sqlite = name.to_str().unwrap().ends_with("-journal");
+        let others = if of_sqlite { 0 } else { beside };
+        mode(name, if *name == book.file() { journal } else { others });
     }
     mode(book.folder.path(), folder);
     // The program is run where everybody may, whoever has built it and wherever.
@@ -124,7 +126,7 @@ fn a_journal_that_may_only_be_read_is_whatever_its_index_is() {
             "whole" | "folder" | "newline" | "marked" => assert_eq!(index, IndexState::Current),
             "missing" => assert_eq!(index, IndexState::Missing),
             "behind" => assert_eq!(index, IndexState::Behind { entries: 1 }),
-            "unreadable" => assert!(matches!(index, IndexState::Unreadable { .. })),
+            "unreadable" | "unreadable in part" => assert!(matches!(index, IndexState::Unreadable { .. })),
             _ => assert!(matches!(index, IndexState::Damaged { .. })),
         }
         // There is nothing to repair.
@@ -141,6 +143,7 @@ fn a_journal_that_may_only_be_read_is_whatever_its_index_is() {
         "missing",
         "behind",
         "unreadable",
+        "unreadable in part",
         "garbage",
         "DROP TABLE point",
     ] {
@@ -149,6 +152,9 @@ fn a_journal_that_may_only_be_read_is_whatever_its_index_is() {
         match case {
             "whole" | "folder" | "unreadable" => {}
             "newline" => fs::write(book.file(), &whole[..whole.len() - 1]).unwrap(),
+            "unreadable in part" => {
+                fs::write(book.folder.path().join("book.jsonl.index-journal"), b"x").unwrap();
+            }
             "marked" => fs::write(book.folder.path().join("book.jsonl.index.behind"), b"").unwrap(),
             "missing" => fs::remove_file(book.index()).unwrap(),
             "behind" => {
