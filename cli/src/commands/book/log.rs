@@ -14,6 +14,7 @@ use tapstake_restake::{Book, Entry, Event, HolderId, PoolId, ServiceId};
 use super::entry::Made;
 use super::outcome::watch;
 use super::refusal::by_book;
+pub(super) use super::words::words;
 use super::{BookFile, name, refused};
 use crate::error::Result;
 use crate::input::{KeyArg, key_arg};
@@ -87,6 +88,9 @@ struct Listed {
 
 impl Show for Listed {
     fn text(&self) -> String {
+        if self.entries.is_empty() {
+            return "no entry is about all of this".to_owned();
+        }
         let rows = self.entries.iter().map(|Made { record, outcome }| {
             let fields: Vec<String> =
                 words(record).into_iter().map(|(name, value)| format!("{name} {value}")).collect();
@@ -97,17 +101,6 @@ impl Show for Listed {
         });
         table(&["entry", "height", "event", ""], &["entry", "height"], rows)
     }
-}
-
-/// What an entry says: the names of its fields, and their values.
-pub(super) fn words(record: &Record) -> Vec<(String, String)> {
-    let event = serde_json::to_value(&record.event).unwrap_or_default();
-    let fields = event[&record.kind].as_object().into_iter().flatten();
-    fields.map(|(name, value)| (name.clone(), plain(value))).collect()
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// What entries are to be about, which pass in their order.

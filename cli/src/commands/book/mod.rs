@@ -24,6 +24,7 @@ mod refusal;
 mod risk;
 mod select;
 mod show;
+mod words;
 
 use refusal::refused;
 
