@@ -76,8 +76,7 @@ fn one_stake_secures_two_services_a_pool_issues_receipts_and_a_slashing_reaches_
     for (live, warned) in [("", true), (" --live", false)] {
         let line = format!("book import {proof} {other_proof} --dry-run{live}");
         let tried = user.run(&line.split_whitespace().collect::<Vec<_>>());
-        let spends = |stake: &str| format!("spends of stake {stake}: not looked for: give --live");
-        assert_eq!([&first, &second].map(|stake| tried.stderr.contains(&spends(stake))), [warned; 2]);
+        assert_eq!(tried.stderr.contains("not looked for: give --live"), warned, "{}", tried.stderr);
         tried.ok();
     }
     let imported = book(&user, &format!("import {proof} {other_proof}"));
