@@ -235,6 +235,23 @@ fn what_is_wrong_with_a_book_is_said_to_who_may_only_read_it_and_not_repaired() 
 }
 
 #[test]
+fn who_may_write_a_book_does_nothing_without_the_index_that_he_may_not_read() {
+    const TEST: &str = "reading::who_may_write_a_book_does_nothing_without_the_index_that_he_may_not_read";
+    if let Some((file, _)) = given() {
+        assert!(!denied(&file) && fs::read(file.with_file_name("book.jsonl.index")).is_err());
+        for refused in
+            [Ledger::open(&file).map(drop), audit(&file, None).map(drop), Ledger::survey(&file).map(drop)]
+        {
+            assert!(matches!(refused, Err(LedgerError::Index { .. })), "{refused:?}");
+        }
+        return;
+    }
+    let book = Book::new();
+    book.write(&book.lines()[..15]);
+    by_a_reader(TEST, "unreadable", &book, [0o666, 0o000, 0o777]);
+}
+
+#[test]
 fn who_only_reads_waits_for_who_writes() {
     const TEST: &str = "reading::who_only_reads_waits_for_who_writes";
     if let Some((file, _)) = given() {
