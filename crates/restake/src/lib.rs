@@ -260,7 +260,10 @@ pub use pool::{Backing, Flows, PaidExit, Pool, PoolError, PoolLoss, PooledStake,
 pub use queue::{Exit, ExitId, ExitQueue};
 pub use registry::ServiceTerms;
 pub use rewards::{PerSat, REWARD_SCALE, Rewards};
-pub use risk::{Depeg, QueueDepth, RiskError, RiskReport, Scenario, SlashedProviders, StakeAtRisk};
+pub use risk::{
+    Depeg, LrtRiskReport, LrtScenario, QueueDepth, RiskError, RiskReport, Scenario, SlashedProviders,
+    StakeAtRisk,
+};
 pub use shares::{Nav, NavTextError, ShareError, VIRTUAL_SHARES};
 pub use stake::{AdmittedStake, End, JournalledStake, StakeDataError, StakeStatus};
 pub use units::{

@@ -10,8 +10,8 @@ use bitcoin::Amount;
 use serde::Serialize;
 
 use crate::pool::{Pool, PoolError};
-use crate::shares::{ShareError, Shares};
-use crate::units::{HolderId, PartsPerMillion, ServiceId};
+use crate::shares::{Nav, ShareError, Shares, VIRTUAL_SHARES};
+use crate::units::{HolderId, PartsPerMillion, ServiceId, mul_div_floor};
 
 /// Why receipts over receipts do not move. Neither pool has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -202,6 +202,13 @@ impl LrtPool {
         let mut parts = self.services.values();
         let leverage = parts.try_fold(PartsPerMillion::ZERO, |sum, part| sum.checked_add(*part));
         Ok(LrtExposure { nominal, nominal_sum, value, leverage: leverage.ok_or_else(overflow)? })
+    }
+
+    /// What shares bring that opened at one share of `pool`, which opened at one satoshi, rounded down. `None` if that does not fit.
+    pub fn nav_floor(&self, pool: &Pool) -> Option<Nav> {
+        let one = Nav::ONE.millionths();
+        let millionths = self.redemption_floor(VIRTUAL_SHARES * one)?;
+        mul_div_floor(pool.nav_floor().millionths(), millionths, one).map(Nav::new)
     }
 
     /// The shares of the pool beneath that this pool counts. What is sent to its account unasked is not among them.

@@ -11,10 +11,11 @@ use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
 use serde::Serialize;
 use tapstake_params::Height;
 
+use crate::lrt::{LrtExposure, LrtPool};
 use crate::pool::{Backing, Pool, PooledStatus};
-use crate::shares::Nav;
+use crate::shares::{Nav, VIRTUAL_SHARES};
 use crate::stake::AdmittedStake;
-use crate::units::PartsPerMillion;
+use crate::units::{PartsPerMillion, mul_div_ceil, mul_div_floor};
 
 /// Why there is no report.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -164,6 +165,84 @@ impl RiskReport {
             providers,
             every_provider,
             frozen: pool.is_frozen(),
+        })
+    }
+}
+
+/// What a pool over receipts loses if providers are slashed: its part of what the pool beneath loses, once, whatever the number
+/// of its services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LrtScenario {
+    /// Who is slashed.
+    pub slashed: SlashedProviders,
+    /// What its deposits lose of their worth, in satoshi.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
+    pub loss: Amount,
+    /// That as a part of their worth, rounded up.
+    pub part: PartsPerMillion,
+}
+
+/// The state of a pool over receipts at a height. Its backing and its queue are those of the pool beneath.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LrtRiskReport {
+    /// The height.
+    pub height: Height,
+    /// The net asset value, as [`LrtPool::nav_floor`] counts it.
+    pub nav: Nav,
+    /// The price that the caller gave, counted alike.
+    pub market: Option<Nav>,
+    /// The difference. None without a price, and where there is no value to compare with.
+    pub depeg: Option<Depeg>,
+    /// What the services count, and what the deposits are worth.
+    pub exposure: LrtExposure,
+    /// One scenario for each provider, by key.
+    pub providers: Vec<LrtScenario>,
+    /// All of them together.
+    pub every_provider: LrtScenario,
+}
+
+impl LrtRiskReport {
+    /// Looks at a pool over the receipts of `pool`, which `beneath` reports on. `market` is what the market pays for what opened
+    /// at one satoshi.
+    ///
+    /// # Errors
+    ///
+    /// [`RiskError::Overflow`].
+    pub fn new(
+        lrt: &LrtPool,
+        pool: &Pool,
+        beneath: &RiskReport,
+        market: Option<Nav>,
+    ) -> Result<Self, RiskError> {
+        let overflow = || RiskError::Overflow("the value of the deposits");
+        let exposure = lrt.exposure(pool).map_err(|_| overflow())?;
+        let nav = lrt.nav_floor(pool).ok_or_else(overflow)?;
+        let depeg = market.filter(|_| nav > Nav::new(0)).map(|market| depeg(nav, market));
+        let worth = u128::from(exposure.value.to_sat());
+        let scenario = |scenario: &Scenario| {
+            let assets = pool.assets().checked_sub(scenario.from_shares).unwrap_or(Amount::ZERO);
+            // As the pool will count them then.
+            let left = pool
+                .supply()
+                .checked_add(VIRTUAL_SHARES)
+                .and_then(|supply| mul_div_floor(lrt.assets(), u128::from(assets.to_sat()) + 1, supply));
+            let lost = worth.saturating_sub(left.ok_or_else(overflow)?);
+            // Where nothing is held, nothing is lost.
+            let part = mul_div_ceil(lost, PartsPerMillion::ONE.to_u32().into(), worth).unwrap_or(0);
+            Ok(LrtScenario {
+                slashed: scenario.slashed,
+                loss: Amount::from_sat(u64::try_from(lost).map_err(|_| overflow())?),
+                part: PartsPerMillion::new(u32::try_from(part).map_err(|_| overflow())?),
+            })
+        };
+        Ok(LrtRiskReport {
+            height: beneath.height,
+            nav,
+            market,
+            depeg: depeg.transpose()?,
+            providers: beneath.providers.iter().map(scenario).collect::<Result<_, _>>()?,
+            every_provider: scenario(&beneath.every_provider)?,
+            exposure,
         })
     }
 }

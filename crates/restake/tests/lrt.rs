@@ -6,7 +6,8 @@ mod support;
 
 use support::*;
 use tapstake_restake::{
-    LrtError, LrtPool, PartsPerMillion, Pool, PoolError, ServiceId, ShareError, VIRTUAL_SHARES,
+    Depeg, LrtError, LrtPool, LrtRiskReport, Nav, PartsPerMillion, Pool, PoolError, RiskReport, ServiceId,
+    ShareError, StakeAtRisk, VIRTUAL_SHARES,
 };
 
 fn service(name: &str) -> ServiceId {
@@ -175,4 +176,58 @@ fn what_a_service_counts_is_rounded_down_and_gifts_do_not_count() {
     assert_eq!((before.value, before.nominal_sum), (sat(1_001), 500));
     pool.transfer(&holder("bob"), &holder("lrt"), 500 * VIRTUAL_SHARES).unwrap();
     assert_eq!(lrt.exposure(&pool).unwrap(), before);
+}
+
+#[test]
+fn a_scenario_is_what_the_deposits_are_worth_less_once_it_comes_about() {
+    let (mut pool, mut lrt) = deposited();
+    lrt.choose(service("oracle"), percent(100)).unwrap();
+    lrt.choose(service("bridge"), percent(100)).unwrap();
+    pool.request_exit(&holder("bob"), 300 * VIRTUAL_SHARES, at(10)).unwrap();
+    for loss in [0, 1, 333, 1_000] {
+        let stakes = [
+            StakeAtRisk { outpoint: outpoint(0), providers: &[], loss: sat(loss) },
+            StakeAtRisk { outpoint: outpoint(1), providers: &[], loss: sat(0) },
+        ];
+        let beneath = RiskReport::new(&pool, at(10), None, stakes).unwrap();
+        let report = LrtRiskReport::new(&lrt, &pool, &beneath, None).unwrap();
+        let mut slashed = pool.clone();
+        if loss > 0 {
+            slashed.slash(&[(outpoint(0), sat(loss))]).unwrap();
+        }
+        let left = lrt.exposure(&slashed).unwrap().value;
+        let lost = report.every_provider;
+        assert_eq!((lost.loss, report.exposure.value), (sat(1_000) - left, sat(1_000)), "{loss}");
+        // Services double what is counted, and not what is lost.
+        assert!(lost.loss <= sat(loss), "{loss}");
+        assert_eq!(lost.part.of_ceil(1_000), Some(lost.loss.to_sat().into()), "{loss}");
+    }
+    let nothing = RiskReport::new(
+        &pool,
+        at(10),
+        None,
+        [0, 1].map(|n| StakeAtRisk { outpoint: outpoint(n), providers: &[], loss: sat(1_000) }),
+    )
+    .unwrap();
+    let empty = LrtPool::new(holder("empty"), percent(100));
+    let report = LrtRiskReport::new(&empty, &pool, &nothing, None).unwrap();
+    assert_eq!((report.every_provider.loss, report.every_provider.part), (sat(0), PartsPerMillion::ZERO));
+}
+
+#[test]
+fn a_price_is_held_against_the_rate_times_the_value_beneath() {
+    let (mut pool, mut lrt) = deposited();
+    // Half as much again, in shares of the pool, which itself earns a quarter.
+    lrt.reward(&mut pool, &holder("bob"), 500 * VIRTUAL_SHARES).unwrap();
+    pool.reward(sat(500)).unwrap();
+    let stakes = [0, 1].map(|n| StakeAtRisk { outpoint: outpoint(n), providers: &[], loss: sat(0) });
+    let beneath = RiskReport::new(&pool, at(10), None, stakes).unwrap();
+    let look = |market| LrtRiskReport::new(&lrt, &pool, &beneath, Some(market)).unwrap();
+    let nav = lrt.nav_floor(&pool).unwrap();
+    assert!((1_873_000..=1_875_000).contains(&nav.millionths()), "{nav}");
+    assert_eq!(look(nav).depeg, Some(Depeg::AtPar));
+    assert_eq!(
+        look(Nav::new(nav.millionths() / 2)).depeg,
+        Some(Depeg::Discount(PartsPerMillion::new(500_000)))
+    );
 }
