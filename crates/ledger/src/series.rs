@@ -96,6 +96,7 @@ fn touched(book: &Book, event: &Event) -> Touched {
         Event::OpenPool { pool, .. }
         | Event::Mint { pool, .. }
         | Event::PoolReward { pool, .. }
+        | Event::TakeReward { pool, .. }
         | Event::RequestExit { pool, .. }
         | Event::RequestWithdrawal { pool, .. }
         | Event::FinaliseExit { pool, .. }

@@ -167,14 +167,23 @@ impl Book {
 
     fn admit(&mut self, stake: &AdmittedStake, height: Height) -> Result<(), BookError> {
         self.ledger.check_admissible(stake, None, height)?;
-        self.check_inputs(stake, None)?;
+        self.check_inputs(stake, None, height)?;
         self.ledger.enter(stake, None)
     }
 
-    /// No coin counts as what it was and as what it has become.
-    fn check_inputs(&self, stake: &AdmittedStake, expanded: Option<u32>) -> Result<(), BookError> {
+    /// No coin counts as what it was and as what it has become, and none is free of what it stands for by becoming another.
+    fn check_inputs(
+        &self,
+        stake: &AdmittedStake,
+        expanded: Option<u32>,
+        height: Height,
+    ) -> Result<(), BookError> {
         let mut inputs = self.ledger.spent_by(stake).filter(|known| Some(*known) != expanded);
-        match inputs.find(|known| self.receipts.counts(&self.ledger, *known)) {
+        let counts = |known: &u32| {
+            self.receipts.counts(&self.ledger, *known)
+                || self.ledger.leaving_of(*known, height).next().is_some()
+        };
+        match inputs.find(counts) {
             Some(known) => {
                 let (outpoint, row) = (stake.outpoint(), &self.ledger.stakes[known]);
                 Err(BookError::SpendsStake { outpoint, spent: row.outpoint, status: row.status })
@@ -192,7 +201,7 @@ impl Book {
     ) -> Result<(), BookError> {
         let old = self.ledger.stake_id(of)?;
         let change = self.ledger.expansion(old, stake, height)?;
-        self.check_inputs(stake, Some(old))?;
+        self.check_inputs(stake, Some(old), height)?;
         let mut next = self.is_slashed(&stake.data().providers).then(|| self.clone());
         let book = next.as_mut().unwrap_or(self);
         let pool = book.receipts.expand(&book.ledger, old, stake, holder, height)?;

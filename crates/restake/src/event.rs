@@ -236,6 +236,14 @@ pub enum Event {
         #[serde(with = "bitcoin::amount::serde::as_sat")]
         amount: Amount,
     },
+    /// A reward of a pool, or a part of one, that never came is taken back from its shares and its cash.
+    TakeReward {
+        /// The pool.
+        pool: PoolId,
+        /// How much, in satoshi.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
+        amount: Amount,
+    },
     /// Cash leaves a pool other than to an exit: it was stolen or never there, or goes back to who had put too much in.
     TakeCash {
         /// The pool.

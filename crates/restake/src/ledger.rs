@@ -299,7 +299,7 @@ impl Ledger {
     }
 
     /// What a stake has left and stands for at a height, by service.
-    fn leaving_of(&self, stake: u32, height: Height) -> impl Iterator<Item = (u32, Leaving)> {
+    pub(crate) fn leaving_of(&self, stake: u32, height: Height) -> impl Iterator<Item = (u32, Leaving)> {
         let left = self.leaving.range((stake, 0)..=(stake, u32::MAX));
         left.map(|((_, service), leaving)| (*service, *leaving))
             .filter(move |(_, leaving)| height < leaving.until)

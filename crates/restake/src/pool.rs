@@ -2,12 +2,13 @@
 //!
 //! A pool counts what it owes (the value of its shares, and the exits that wait) and what it has (the stakes that still
 //! live, and cash: rewards, and what ended stakes have brought back). Both change by entries only. The value of a share
-//! never falls but by a loss; what goes missing, such as a stake that its staker withdrew, shows in the [`Backing`] and stops
+//! never falls but by a loss, or with a reward that never came; what goes missing, such as a stake that its staker withdrew, shows in the [`Backing`] and stops
 //! all minting and all paying of exits until it is made good, or written down: then it is a loss like a slashing.
 
 mod data;
 mod error;
 mod losses;
+mod rewards;
 
 use bitcoin::{Amount, OutPoint};
 use hashbrown::HashMap;
@@ -94,7 +95,8 @@ impl Pool {
         if after.missing() != Amount::ZERO {
             return Err(PoolError::Unbacked { after });
         }
-        if after.surplus() != Amount::ZERO && self.shares.supply() > 0 {
+        let surplus = after.surplus() != Amount::ZERO;
+        if surplus && (self.shares.supply() > 0 || self.queue.lost() != Amount::ZERO) {
             return Err(PoolError::Surplus { after });
         }
         let shares = self.shares.deposit(holder, value.to_sat().into())?;
@@ -156,27 +158,6 @@ impl Pool {
     pub fn transfer(&mut self, from: &HolderId, to: &HolderId, shares: u128) -> Result<(), PoolError> {
         self.check_not_frozen()?;
         Ok(self.shares.transfer(from, to, shares)?)
-    }
-
-    /// A reward in bitcoin, which every share earns alike and exits do not.
-    ///
-    /// # Errors
-    ///
-    /// [`PoolError::Frozen`], [`PoolError::NoHolders`], [`PoolError::TooMuch`], and [`PoolError::Shares`] for nothing.
-    pub fn reward(&mut self, amount: Amount) -> Result<(), PoolError> {
-        self.check_not_frozen()?;
-        if amount == Amount::ZERO {
-            return Err(ShareError::Nothing.into());
-        }
-        if self.shares.supply() == 0 {
-            return Err(PoolError::NoHolders);
-        }
-        self.check_room(amount)?;
-        self.shares.gain(amount.to_sat().into())?;
-        self.cash += amount.to_sat();
-        self.flows.rewards += u128::from(amount.to_sat());
-        self.run = None;
-        Ok(())
     }
 
     /// Gives up `shares`, at their value now rounded down, for an exit.
@@ -242,12 +223,13 @@ impl Pool {
     ///
     /// An exit loses with the pool until it is paid, as a UTXO can be slashed until it is spent; whoever is mature and
     /// waits does so at their own risk, and so nobody is paid before who asked first. While something is missing nobody is
-    /// paid: the first would be paid in full, and the last would have nothing.
+    /// paid: the first would be paid in full, and the last would have nothing. Nor is an exit that has lost while the pool has
+    /// what nobody is owed, for that may be its own loss.
     ///
     /// # Errors
     ///
     /// [`PoolError::UnknownExit`], [`PoolError::Unbonding`], [`PoolError::NotFirst`], [`PoolError::Missing`],
-    /// [`PoolError::NotEnoughCash`].
+    /// [`PoolError::Unsettled`], [`PoolError::NotEnoughCash`].
     pub fn finalise_exit(&mut self, id: ExitId, height: Height) -> Result<PaidExit, PoolError> {
         let Exit { shares, matures_at, quoted, claim, .. } =
             self.queue.get(id).ok_or(PoolError::UnknownExit(id))?.clone();
@@ -260,6 +242,10 @@ impl Pool {
         let backing = self.backing();
         if backing.missing() != Amount::ZERO {
             return Err(PoolError::Missing { backing });
+        }
+        let surplus = backing.surplus();
+        if claim < quoted && surplus != Amount::ZERO {
+            return Err(PoolError::Unsettled { id, lost: quoted - claim, surplus });
         }
         // Losses are divided in whole satoshi, so a claim may be a satoshi above its shares' part.
         let worth = self.value_floor(shares).unwrap_or(claim);
@@ -340,19 +326,25 @@ impl Pool {
         Ok(())
     }
 
-    /// Cash that makes good what is missing.
+    /// Cash that makes good what is missing. What has come of a loss after all is surplus ([`Pool::write_up`]).
     ///
     /// # Errors
     ///
-    /// [`PoolError::NotMissing`] if it is more than that, [`PoolError::Shares`] for nothing.
+    /// [`PoolError::AboveLoss`] if it is more than what is missing and what was ever lost and has not been recovered,
+    /// [`PoolError::TooMuch`], and [`PoolError::Shares`] for nothing.
     pub fn make_good(&mut self, amount: Amount) -> Result<(), PoolError> {
-        let missing = self.backing().missing();
         if amount == Amount::ZERO {
             return Err(ShareError::Nothing.into());
         }
-        if amount > missing {
-            return Err(PoolError::NotMissing { amount, missing });
+        let backing = self.backing();
+        let (missing, surplus) = (backing.missing(), backing.surplus());
+        // What was lost first has never reached what was owed.
+        let lost = self.flows.lost.saturating_sub(self.flows.recovered);
+        let most = (lost + u128::from(missing.to_sat())).saturating_sub(surplus.to_sat().into());
+        if u128::from(amount.to_sat()) > most {
+            return Err(PoolError::AboveLoss { amount, missing, most });
         }
+        self.check_room(amount)?;
         self.cash += amount.to_sat();
         self.flows.made_good += u128::from(amount.to_sat());
         Ok(())

@@ -34,7 +34,7 @@ pub struct Exit {
     pub requested_at: Height,
     /// The first height at which it may be paid.
     pub matures_at: Height,
-    /// What the shares were worth then, in satoshi: the most that is ever paid.
+    /// What the shares were worth then, in satoshi, without rewards that were taken back since: the most that is ever paid.
     #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub quoted: Amount,
     /// That, less the losses since, in satoshi.
@@ -116,6 +116,16 @@ impl ExitQueue {
         id
     }
 
+    /// Sets a claim to no more than it was. What the exit has lost stays as it is.
+    pub(crate) fn lower(&mut self, id: ExitId, claim: u64) {
+        if let Some(exit) = self.exits.get_mut(&id) {
+            let by = exit.claim.to_sat().saturating_sub(claim);
+            exit.claim -= Amount::from_sat(by);
+            exit.quoted -= Amount::from_sat(by);
+            self.total -= by;
+        }
+    }
+
     /// Takes an exit out.
     pub(crate) fn remove(&mut self, id: ExitId) -> Option<Exit> {
         let exit = self.exits.remove(&id)?;
@@ -132,6 +142,12 @@ impl ExitQueue {
     pub(crate) fn lost(&self) -> Amount {
         let lost = self.exits.values().map(|exit| exit.quoted.to_sat() - exit.claim.to_sat());
         Amount::from_sat(lost.sum())
+    }
+
+    /// The claims of the exits that have lost since they were quoted.
+    pub(crate) fn lacking(&self) -> Amount {
+        let lacking = self.exits.values().filter(|exit| exit.claim < exit.quoted);
+        Amount::from_sat(lacking.map(|exit| exit.claim.to_sat()).sum())
     }
 
     /// Gives back so much of what the exits have lost, at most all of it, to each in proportion to its loss.

@@ -69,6 +69,7 @@ impl Receipts {
                 self.check_reward(pool, height)?;
                 self.with(pool, |pool| pool.reward(*amount))
             }
+            Event::TakeReward { pool, amount } => self.with(pool, |pool| pool.take_reward(*amount)),
             Event::RequestExit { pool, holder, shares } => {
                 check_holder(holder)?;
                 self.with(pool, |pool| pool.request_exit(holder, *shares, height).map(drop))

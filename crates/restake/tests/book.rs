@@ -477,7 +477,14 @@ fn only_what_is_spent_or_came_back_can_be_staked_anew() {
         let data = JournalledStake { spends, ..stake_data(3, 100_000, &[2]) };
         let anew = Event::AdmitStake { stake: Box::new(data.try_into().unwrap()) };
         let made_good = Event::MakeGood { pool: pool("p"), amount: sat(100_000) };
-        story().enter(end(1, End::Spent)).enter(made_good).enter(anew.clone());
+        let mut spent = story();
+        spent.enter(end(1, End::Spent)).enter(made_good);
+        // As long as a service relies on it, it comes as what it has become.
+        spent.at(299);
+        let status = StakeStatus::Spent;
+        let refusal = BookError::SpendsStake { outpoint: outpoint(3), spent: outpoint(1), status };
+        assert_eq!(spent.refused(anew.clone()), refusal);
+        spent.at(300).enter(anew.clone());
         story().enter(end(1, End::Unbonding)).at(300).enter(give_back_stake(1, 100_000)).enter(anew);
     }
 }
@@ -639,11 +646,45 @@ fn what_nobody_is_owed_is_lost_first_and_can_be_taken_back() {
     assert_eq!(view(&story, "p").backing(), Backing { reserves: sat(200_000), issued: sat(200_000) });
     let poor = PoolError::NotEnoughCash { due: sat(1), cash: sat(0) };
     assert_eq!(story.refused(take(1)), BookError::Pool { pool: pool("p"), error: poor });
-    // Cash that was typed and never came is missing once it is taken out, and borne by all.
-    story.at(300).enter(Event::PoolReward { pool: pool("p"), amount: sat(1_000) }).enter(take(1_000));
-    assert_eq!(view(&story, "p").backing().missing(), sat(1_000));
-    story.enter(Event::WriteDown { pool: pool("p"), amount: sat(1_000) });
-    assert_eq!(view(&story, "p").assets(), sat(200_000));
+}
+
+#[test]
+fn a_reward_that_never_came_is_taken_back_from_those_who_earned_it_and_from_no_exit() {
+    let mut story = pooled();
+    let half = view(&story, "p").balance(&holder("alice")) / 2;
+    story.enter(exit("p", "alice", half)).at(300);
+    let reward = |amount| Event::PoolReward { pool: pool("p"), amount: sat(amount) };
+    let take = |amount| Event::TakeReward { pool: pool("p"), amount: sat(amount) };
+    let refused = |story: &mut Story, amount, error| {
+        assert_eq!(story.refused(take(amount)), BookError::Pool { pool: pool("p"), error });
+    };
+    refused(&mut story, 1, PoolError::NotEarned { amount: sat(1), rewards: 0 });
+    // A digit too many; until that is found, somebody gives up shares that are worth too much.
+    let (mut wrong, mut right) = (story.clone(), story);
+    wrong.enter(reward(10_000)).enter(exit("p", "bob", half)).enter(take(9_000));
+    right.enter(reward(1_000)).enter(exit("p", "bob", half));
+    let quotes = |story: &Story| {
+        view(story, "p").queue().iter().map(|(_, exit)| (exit.quoted, exit.claim)).collect::<Vec<_>>()
+    };
+    assert_eq!(quotes(&wrong), [(sat(50_000), sat(50_000)), (sat(50_333), sat(50_333))]);
+    assert_eq!(quotes(&wrong), quotes(&right), "it is as if there had been the right reward only");
+    assert_eq!(view(&wrong, "p").backing(), view(&right, "p").backing());
+    refused(&mut wrong, 1_001, PoolError::NotEarned { amount: sat(1_001), rewards: 1_000 });
+    refused(&mut wrong, 0, PoolError::Shares(ShareError::Nothing));
+    // What the coin was paid out for is not there to be taken, and shares keep a satoshi.
+    wrong.enter(Event::TakeCash { pool: pool("p"), amount: sat(500) });
+    refused(&mut wrong, 501, PoolError::NotEnoughCash { due: sat(501), cash: sat(500) });
+    let mut poor = pooled();
+    poor.at(300).enter(reward(1_000)).enter(end(1, End::Spent)).enter(end(2, End::Spent));
+    poor.enter(Event::WriteDown { pool: pool("p"), amount: sat(200_000) });
+    refused(&mut poor, 1_000, PoolError::LeavesNothing { amount: sat(1_000) });
+    poor.enter(take(999));
+    assert_eq!(view(&poor, "p").assets(), sat(1));
+    let mut frozen = pooled();
+    frozen.at(300).enter(reward(1)).enter(end(1, End::Spent)).enter(end(2, End::Spent));
+    frozen.enter(Event::TakeCash { pool: pool("p"), amount: sat(1) });
+    frozen.enter(Event::WriteDown { pool: pool("p"), amount: sat(200_001) });
+    refused(&mut frozen, 1, PoolError::Frozen);
 }
 
 #[test]

@@ -107,6 +107,10 @@ fn events() -> Vec<(Event, Value)> {
         (Event::WriteUp { pool: pool(), amount: sat(5) }, json!({"write_up": {"pool": "p", "amount": 5}})),
         (Event::TakeCash { pool: pool(), amount: sat(5) }, json!({"take_cash": {"pool": "p", "amount": 5}})),
         (
+            Event::TakeReward { pool: pool(), amount: sat(5) },
+            json!({"take_reward": {"pool": "p", "amount": 5}}),
+        ),
+        (
             Event::WriteDown { pool: pool(), amount: sat(5) },
             json!({"write_down": {"pool": "p", "amount": 5}}),
         ),

@@ -5,7 +5,7 @@
 mod support;
 
 use support::*;
-use tapstake_restake::{ExitId, Nav, Pool, PoolError, ShareError};
+use tapstake_restake::{Backing, ExitId, Nav, Pool, PoolError, ShareError};
 
 /// Ann and Bob with 1,000 sat each in stakes 0 and 1, and the cash of stake 2, whose 1,000 sat are Carol's.
 fn three() -> Pool {
@@ -207,6 +207,75 @@ fn a_late_recovery_is_divided_by_what_all_have_and_no_exit_gets_more_than_its_qu
     pool.end_stake(outpoint(0), sat(995)).unwrap();
     pool.write_up(sat(5)).unwrap();
     assert_eq!(pool.finalise_exit(id, at(101)).unwrap().paid, sat(995));
+}
+
+fn claim(pool: &Pool, id: ExitId) -> u64 {
+    pool.queue().get(id).unwrap().claim.to_sat()
+}
+
+#[test]
+fn what_comes_back_goes_to_who_has_lost_and_not_to_who_came_after() {
+    // Ann keeps her shares and Bob waits: both lose a tenth. Then somebody comes with far more, and waits too.
+    let mut pool = pool_of("ann", 1_000);
+    pool.mint(&holder("bob"), outpoint(1), sat(1_000)).unwrap();
+    let bob = exit_all(&mut pool, "bob", 1);
+    pool.slash(&[(outpoint(0), sat(200))]).unwrap();
+    pool.mint(&holder("eve"), outpoint(2), sat(98_000)).unwrap();
+    let eve = exit_all(&mut pool, "eve", 2);
+    pool.end_stake(outpoint(0), sat(1_000)).unwrap();
+    let have = |pool: &Pool| [worth(pool, "ann"), claim(pool, bob), claim(pool, eve)];
+    let before = have(&pool);
+    pool.write_up(sat(100)).unwrap();
+    let got: Vec<_> = have(&pool).iter().zip(before).map(|(now, before)| now - before).collect();
+    // What Eve's exit was rounded down by is Ann's, and earns its satoshi.
+    assert_eq!(got, [51, 49, 0]);
+}
+
+#[test]
+fn nobody_mints_a_part_of_what_exits_are_owed_back() {
+    let mut pool = pool_of("ann", 1_000);
+    let ann = exit_all(&mut pool, "ann", 1);
+    pool.slash(&[(outpoint(0), sat(100))]).unwrap();
+    pool.end_stake(outpoint(0), sat(1_000)).unwrap();
+    let after = Backing { reserves: sat(100_000), issued: sat(99_900) };
+    let refusal = Err(PoolError::Surplus { after });
+    assert_eq!(pool.mint(&holder("eve"), outpoint(1), sat(99_000)), refusal);
+    // Nor is she paid less than all while that lies there.
+    let refusal = PoolError::Unsettled { id: ann, lost: sat(100), surplus: sat(100) };
+    assert_eq!(pool.finalise_exit(ann, at(101)), Err(refusal));
+    pool.write_up(sat(100)).unwrap();
+    pool.mint(&holder("eve"), outpoint(1), sat(99_000)).unwrap();
+    assert_eq!(pool.finalise_exit(ann, at(101)).unwrap().paid, sat(1_000));
+    // What no exit has lost keeps nobody from coming or from leaving.
+    let mut pool = pool_of("ann", 1_000);
+    let ann = exit_all(&mut pool, "ann", 1);
+    pool.end_stake(outpoint(0), sat(0)).unwrap();
+    pool.make_good(sat(1_000)).unwrap();
+    pool.revive_stake(outpoint(0)).unwrap();
+    assert_eq!(pool.backing().surplus(), sat(1_000));
+    assert_eq!(pool.finalise_exit(ann, at(101)).unwrap().paid, sat(1_000));
+    pool.mint(&holder("eve"), outpoint(1), sat(5)).unwrap();
+}
+
+#[test]
+fn cash_that_comes_for_a_loss_is_owed_to_who_has_borne_it() {
+    // The return was entered with what the slashing was to leave, and all of it came.
+    let mut pool = pool_of("ann", 1_000);
+    let ann = exit_all(&mut pool, "ann", 1);
+    pool.slash(&[(outpoint(0), sat(100))]).unwrap();
+    pool.end_stake(outpoint(0), sat(890)).unwrap();
+    let above = |amount, missing, most| {
+        Err(PoolError::AboveLoss { amount: sat(amount), missing: sat(missing), most })
+    };
+    assert_eq!(pool.make_good(sat(111)), above(111, 10, 110));
+    pool.make_good(sat(30)).unwrap();
+    assert_eq!(pool.make_good(sat(81)), above(81, 0, 80));
+    pool.make_good(sat(80)).unwrap();
+    assert_eq!(pool.make_good(sat(1)), above(1, 0, 0));
+    pool.write_up(sat(100)).unwrap();
+    assert_eq!(pool.make_good(sat(1)), above(1, 0, 0));
+    assert_eq!(pool.finalise_exit(ann, at(101)).unwrap().paid, sat(1_000));
+    assert_eq!(pool.backing(), Backing { reserves: sat(0), issued: sat(0) });
 }
 
 #[test]

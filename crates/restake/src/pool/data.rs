@@ -73,7 +73,7 @@ pub struct Flows {
     /// Stakes that receipts were minted for.
     #[serde(with = "crate::units::decimal")]
     pub minted: u128,
-    /// Rewards.
+    /// Rewards, but for those that were taken back.
     #[serde(with = "crate::units::decimal")]
     pub rewards: u128,
     /// Slashed, and written down.

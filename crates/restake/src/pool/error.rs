@@ -84,6 +84,14 @@ pub enum PoolError {
     /// The stake has not ended, so it cannot come back.
     #[error("stake {0} has not left the pool")]
     StakeLives(OutPoint),
+    /// More than all rewards.
+    #[error("{} sat are more than the {rewards} sat of all its rewards", amount.to_sat())]
+    NotEarned {
+        /// What would be taken back.
+        amount: Amount,
+        /// All rewards that were not taken back, in satoshi.
+        rewards: u128,
+    },
     /// Somebody would be left with shares of nothing.
     #[error("{} sat would leave nothing to the other shares", amount.to_sat())]
     LeavesNothing {
@@ -127,10 +135,33 @@ pub enum PoolError {
         /// What is there.
         cash: Amount,
     },
+    /// More than is missing and than what was lost and has not come back.
+    #[error("{} sat are more than the {most} sat that are missing, or were lost and have not come back", amount.to_sat())]
+    AboveLoss {
+        /// What would come in.
+        amount: Amount,
+        /// What is missing.
+        missing: Amount,
+        /// What is missing, or was lost and has not come back, in satoshi.
+        most: u128,
+    },
+    /// An exit has lost, and the pool has what nobody is owed.
+    #[error(
+        "exit {id} has lost {} sat, and {} sat are owed to nobody: write up or take these first",
+        lost.to_sat(), surplus.to_sat()
+    )]
+    Unsettled {
+        /// The exit.
+        id: ExitId,
+        /// What it has lost.
+        lost: Amount,
+        /// What nobody is owed.
+        surplus: Amount,
+    },
     /// More than is missing.
     #[error("{} sat are more than the {} sat that are missing", amount.to_sat(), missing.to_sat())]
     NotMissing {
-        /// What would come in.
+        /// What would be given up.
         amount: Amount,
         /// What is missing.
         missing: Amount,

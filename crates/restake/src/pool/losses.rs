@@ -107,7 +107,7 @@ impl Pool {
     /// a slashing came too late on the chain.
     ///
     /// After the losses that it takes back, with nothing between them that changes the pool, it is as if they had been lower.
-    /// Later it is divided by what shares and exits have, and no exit gets more than it was quoted. A frozen pool of which
+    /// Later it is divided by what shares have and exits that have lost, and no exit gets more than it was quoted. A frozen pool of which
     /// shares are worth something again is frozen no more.
     ///
     /// # Errors
@@ -139,12 +139,15 @@ impl Pool {
             self.queue.lose(queue_lost);
         }
         if rest > 0 {
-            let (assets, queued) = (self.assets().to_sat(), self.queue.total().to_sat());
-            let part = match assets + queued {
+            // An exit that has lost nothing gets nothing, so it does not count.
+            let (assets, lacking) = (self.assets().to_sat(), self.queue.lacking().to_sat());
+            let part = match assets + lacking {
                 _ if self.shares.supply() == 0 => rest,
                 // Nobody has anything: exits first, who can never have more than what they were quoted.
                 0 => rest,
-                all => u64::try_from(u128::from(rest) * u128::from(queued) / u128::from(all)).unwrap_or(rest),
+                all => {
+                    u64::try_from(u128::from(rest) * u128::from(lacking) / u128::from(all)).unwrap_or(rest)
+                }
             };
             let to_queue = part.min(self.queue.lost().to_sat());
             self.shares.gain((rest - to_queue).into())?;

@@ -150,6 +150,10 @@ pub(crate) enum Attempt {
         pool: Index,
         parts: u64,
     },
+    TakeReward {
+        pool: Index,
+        parts: u64,
+    },
     Revive {
         stake: Index,
     },
@@ -274,6 +278,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         4 => (any_of(), parts()).prop_map(|(pool, parts)| Attempt::WriteDown { pool, parts }),
         3 => (any_of(), parts()).prop_map(|(pool, parts)| Attempt::WriteUp { pool, parts }),
         1 => (any_of(), few()).prop_map(|(pool, parts)| Attempt::TakeCash { pool, parts }),
+        1 => (any_of(), few()).prop_map(|(pool, parts)| Attempt::TakeReward { pool, parts }),
         3 => any_of().prop_map(|stake| Attempt::Revive { stake }),
         2 => (any_of(), 0..100_000u64).prop_map(|(pool, amount)| Attempt::PoolReward { pool, amount }),
         2 => Just(Attempt::Ruin),
@@ -507,6 +512,11 @@ pub(crate) fn event(attempt: &Attempt, book: &Book, height: u32) -> Option<Event
             let pool = pool_of(pool);
             let cash = book.pool(&pool).unwrap().cash();
             Event::TakeCash { amount: amount_of(cash, *parts) + sat(parts / 1_001), pool }
+        }
+        Attempt::TakeReward { pool, parts } => {
+            let pool = pool_of(pool);
+            let rewards = u64::try_from(book.pool(&pool).unwrap().flows().rewards).unwrap();
+            Event::TakeReward { amount: amount_of(sat(rewards), *parts) + sat(parts / 1_001), pool }
         }
         Attempt::Revive { stake: other } => {
             // Mostly one that was spent not long ago.
