@@ -87,45 +87,74 @@ fn work_arg(text: &str) -> Result<Work, String> {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
-    let (verdict, source) = judge(&args.flags, &args.proof, false, session)?;
+    let Judged { verdict, source, warnings } = judge(&args.flags, &args.proof, false, session)?;
+    warnings.iter().for_each(|warning| session.out.warn(warning));
     let spends = look_for_spends(source.as_ref(), verdict.included(), session)?;
     session.out.show(&Report::new(&verdict, spends));
     Ok(())
 }
 
-/// The stake of a proof, which must be slashable. Where nobody has looked whether it is spent, that is said.
-pub(crate) fn slashable(args: &Flags, proof: &Path, session: &Session<'_>) -> Result<VerifiedStake> {
-    let (stake, source) = judge_slashable(args, proof, session)?;
-    let spends = look_for_spends(source.as_ref(), stake.included(), session)?;
-    if spends != Spends::NoneReported {
-        session.out.warn(&format!("spends of stake {}: {spends}", stake.included().outpoint()));
+/// The stakes of proofs, which must be slashable. Where nobody has looked whether they are spent, that is said; what is to be said
+/// of several proofs is said once.
+pub(crate) fn slashable(
+    args: &Flags,
+    proofs: &[PathBuf],
+    session: &Session<'_>,
+) -> Result<Vec<VerifiedStake>> {
+    let (mut stakes, mut said) = (Vec::new(), Vec::<(String, Vec<&Path>)>::new());
+    for proof in proofs {
+        let (stake, source, mut warnings) = judge_slashable(args, proof, session).context(proof.display())?;
+        let spends = look_for_spends(source.as_ref(), stake.included(), session).context(proof.display())?;
+        if spends != Spends::NoneReported {
+            warnings.push(format!("spends of the stake: {spends}"));
+        }
+        for warning in warnings {
+            match said.iter_mut().find(|(message, _)| *message == warning) {
+                Some((_, files)) => files.push(proof),
+                None => said.push((warning, vec![proof])),
+            }
+        }
+        stakes.push(stake);
     }
-    Ok(stake)
+    for (warning, files) in said {
+        let whose = match files.len() {
+            several if several > 1 && several == proofs.len() => format!("all {several} proofs"),
+            _ => files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", "),
+        };
+        session.out.warn(&format!("{whose}: {warning}"));
+    }
+    Ok(stakes)
 }
 
 /// The stake of a proof, which must be slashable but for its output, which may be spent by now.
 pub(crate) fn once_slashable(args: &Flags, proof: &Path, session: &Session<'_>) -> Result<VerifiedStake> {
-    Ok(judge_slashable(args, proof, session)?.0)
+    let (stake, _, warnings) = judge_slashable(args, proof, session)?;
+    warnings.iter().for_each(|warning| session.out.warn(&format!("{}: {warning}", proof.display())));
+    Ok(stake)
 }
 
 fn judge_slashable(
     args: &Flags,
     proof: &Path,
     session: &Session<'_>,
-) -> Result<(VerifiedStake, Option<Source>)> {
+) -> Result<(VerifiedStake, Option<Source>, Vec<String>)> {
     match judge(args, proof, true, session)? {
-        (Verdict::Slashable(stake), source) => Ok((*stake, source)),
-        (Verdict::Included(_), _) => Err(refused(VerifyError::NoDelegation)),
+        Judged { verdict: Verdict::Slashable(stake), source, warnings } => Ok((*stake, source, warnings)),
+        Judged { verdict: Verdict::Included(_), .. } => Err(refused(VerifyError::NoDelegation)),
     }
 }
 
-/// What a proof shows, and the source that was asked for headers.
-fn judge(
-    args: &Flags,
-    proof: &Path,
-    must_be_slashable: bool,
-    session: &Session<'_>,
-) -> Result<(Verdict, Option<Source>)> {
+/// What a proof shows.
+struct Judged {
+    verdict: Verdict,
+    /// The source that was asked for headers.
+    source: Option<Source>,
+    /// What a person should know of how it was judged.
+    warnings: Vec<String>,
+}
+
+fn judge(args: &Flags, proof: &Path, must_be_slashable: bool, session: &Session<'_>) -> Result<Judged> {
+    let mut warnings = Vec::new();
     let schedule = session.schedule()?;
     let network = schedule.network();
     let mut proof = proof::read(proof)?;
@@ -160,8 +189,9 @@ fn judge(
             let headers = vec![proof.header];
             proof.own_headers.get_or_insert(OwnHeaders { start_height, headers });
             if args.anchor.is_none() {
-                session.out.warn(
-                    "judged by the headers that the proof brings: forging them costs no more than their work",
+                warnings.push(
+                    "judged by the headers that the proof brings: forging them costs no more than their work"
+                        .to_owned(),
                 );
             }
             Ground::OwnHeaders(args.anchor)
@@ -170,7 +200,7 @@ fn judge(
     let verdict = if proof.delegation.is_some() || must_be_slashable || args.service.asks_for_slashable() {
         let policy = args.service.policy(policy, &proof, session)?;
         if !args.service.names_providers() {
-            session.out.warn("no --provider given: the stake's own count as known to the service");
+            warnings.push("no --provider given: the stake's own count as known to the service".to_owned());
         }
         Verdict::Slashable(Box::new(ground.slashable(session, &proof, &schedule, &policy).map_err(refused)?))
     } else {
@@ -180,7 +210,7 @@ fn judge(
     if args.require_active {
         stake.require_active().map_err(|expired| Error::verification(expired.rule().name(), expired))?;
     }
-    Ok((verdict, source))
+    Ok(Judged { verdict, source, warnings })
 }
 
 /// What the proof's block is held against.

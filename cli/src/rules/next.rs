@@ -335,6 +335,7 @@ const STEPS: &[(&[&str], &str)] = &[
         "give another --height: entries follow one another",
     ),
     (&["height-ahead"], "give another --height, or --yes if it is right"),
+    (&["entry-number"], "tapstake book log shows what was made: do not make it again"),
     (&["no-receiver"], "name the holder who gets the shares for what the new stake is worth more"),
     (
         &[
@@ -352,6 +353,7 @@ const STEPS: &[(&[&str], &str)] = &[
             "above-stake",
             "leaves-nothing",
             "not-missing",
+            "not-earned",
             "not-surplus",
             "surplus",
         ],

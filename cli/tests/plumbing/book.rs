@@ -10,7 +10,9 @@ use crate::support::{KEYS, PROVIDER, error, json as json_of, run, stdout};
 
 mod dry_run;
 mod ends;
+mod entries;
 mod export;
+mod imports;
 mod log;
 mod pools;
 mod proven;

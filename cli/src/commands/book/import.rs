@@ -1,15 +1,16 @@
 //! Proofs in, stakes out: admitted, or in the place of what they expand.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use bitcoin::OutPoint;
 use tapstake_restake::{Book, BookError, Entry, Event, HolderId};
 use tapstake_verifier::VerifiedStake;
 
-use super::entry::{At, Opened};
-use super::name;
+use super::entry::{At, Beside, LeftOut, Opened};
 use super::outcome::watch;
-use super::refusal::by_book;
+use super::refusal::in_book;
+use super::{name, show};
 use crate::commands::verify;
 use crate::error::{Context, Error, Result};
 use crate::session::Session;
@@ -44,37 +45,49 @@ pub(crate) struct Expand {
 
 pub(crate) fn run(args: &Import, session: &Session<'_>) -> Result<()> {
     // Every proof is judged, and every stake tried, before the first is admitted.
-    let mut stakes = Vec::new();
-    for proof in &args.proofs {
-        stakes.push(verify::slashable(&args.flags, proof, session).context(proof.display())?);
-    }
+    let stakes = verify::slashable(&args.flags, &args.proofs, session)?;
     let opened = open(&args.at, &stakes, session)?;
     if let ([stake], [proof]) = (stakes.as_slice(), args.proofs.as_slice()) {
-        let refusal = |error, _: &Book| Err(in_its_place(error, stake, proof)).context(proof.display());
-        return opened.make_or(Event::admit(stake), refusal, session);
+        let event = Event::admit(stake);
+        let refusal = |error, book: &Book| {
+            Err(in_its_place(book, &Event::admit(stake), error, proof)).context(proof.display())
+        };
+        return opened.make_or(event, refusal, session);
     }
-    let (mut book, mut events) = (opened.book().clone(), Vec::new());
+    let (mut book, mut events, mut outcomes) = (opened.book().clone(), Vec::new(), Vec::new());
+    let (mut with, mut beside) = (BTreeMap::new(), Beside::default());
     for (stake, proof) in stakes.iter().zip(&args.proofs) {
+        let outpoint = stake.included().outpoint();
+        if let Ok(there) = book.stake(&outpoint) {
+            let (proof, status) = (proof.clone(), show::status(there.status).0);
+            beside.left_out.push(LeftOut { proof, stake: outpoint, status });
+            continue;
+        }
         let entry = Entry { height: opened.height, event: Event::admit(stake) };
         let outcome = watch(&book, &entry.event);
-        let tried = book.apply(&entry).map_err(|error| in_its_place(error, stake, proof));
+        let tried = book.apply(&entry).map_err(|error| {
+            among(&with, &error, proof)
+                .unwrap_or_else(|| in_its_place(opened.book(), &entry.event, error, proof))
+        });
         tried.context(proof.display()).context(format!("none of {} stakes is admitted", stakes.len()))?;
-        let outcome = outcome(&book);
-        events.push((entry.event, outcome));
+        outcomes.push(outcome(&book));
+        events.push(entry.event);
+        with.insert(outpoint, proof);
     }
     drop(book);
-    opened.make(events, session)
+    opened.make_beside(events, outcomes, beside, session)
 }
 
 pub(crate) fn expand(args: &Expand, session: &Session<'_>) -> Result<()> {
-    let stake = verify::slashable(&args.flags, &args.proof, session).context(args.proof.display())?;
-    let opened = open(&args.at, std::slice::from_ref(&stake), session)?;
+    let stakes = verify::slashable(&args.flags, std::slice::from_ref(&args.proof), session)?;
+    let [stake] = stakes.as_slice() else { return Err(Error::usage("give one proof")) };
+    let opened = open(&args.at, &stakes, session)?;
     let of = match args.of {
         Some(of) => of,
-        None => expanded(opened.book(), &stake)?,
+        None => expanded(opened.book(), stake)?,
     };
     let new = stake.included().outpoint();
-    let event = Event::expand(of, &stake, args.holder.clone());
+    let event = Event::expand(of, stake, args.holder.clone());
     opened.make_one(event, session)?;
     session.out.note(&format!(
         "{new} counts for no service yet: tapstake book allocate lets it, unless it is slashed with its provider"
@@ -113,16 +126,62 @@ fn expanded(book: &Book, stake: &VerifiedStake) -> Result<OutPoint> {
 }
 
 /// A refusal of a stake that has expanded another one says how it comes in.
-fn in_its_place(error: BookError, stake: &VerifiedStake, proof: &std::path::Path) -> Error {
-    let next = match &error {
-        BookError::SpendsStake { spent, .. } if stake.included().spends().contains(spent) => {
+fn in_its_place(book: &Book, event: &Event, error: BookError, proof: &Path) -> Error {
+    let next = match (&error, event) {
+        (BookError::SpendsStake { spent, .. }, Event::AdmitStake { stake })
+            if stake.data().spends.contains(spent) =>
+        {
             Some(format!("tapstake book expand {} --of {spent}", proof.display()))
         }
         _ => None,
     };
-    let refusal = by_book(error);
+    let refusal = in_book(book, event, error);
     match next {
         Some(next) => refusal.next(next),
         None => refusal,
     }
+}
+
+/// A refusal for the sake of a stake that is not in the book, but was to come in with this one.
+fn among(with: &BTreeMap<OutPoint, &PathBuf>, error: &BookError, proof: &Path) -> Option<Error> {
+    let proof = proof.display();
+    let brings = |stake: &OutPoint| with.get(stake).map(|other| other.display());
+    let (rule, message, next) = match error {
+        BookError::SpendsStake { outpoint, spent, .. } => {
+            let other = brings(spent)?;
+            (
+                "spends-stake",
+                format!("the transaction of stake {outpoint} spends stake {spent}, which {other} brings"),
+                format!(
+                    "leave {other} out; if that stake is to be in the book as well, tapstake book import {other} alone, and then \
+                     tapstake book expand {proof} --of {spent}"
+                ),
+            )
+        }
+        BookError::SpentStake { outpoint, by } => {
+            let other = brings(by)?;
+            (
+                "spent-stake",
+                format!(
+                    "stake {outpoint} is spent: the transaction of stake {by}, which {other} brings, spends it"
+                ),
+                format!(
+                    "leave {proof} out; if its stake is to be in the book as well, tapstake book import {proof} alone, and then \
+                     tapstake book expand {other} --of {outpoint}"
+                ),
+            )
+        }
+        BookError::SpentInput { outpoint, input, by } => {
+            let other = brings(by)?;
+            (
+                "spent-input",
+                format!(
+                    "the transaction of stake {outpoint} spends {input}, as that of stake {by} does, which {other} brings"
+                ),
+                format!("verify {proof} and {other} again, and leave out the one that is not on the chain"),
+            )
+        }
+        _ => return None,
+    };
+    Some(Error::rule(rule, message).next(next))
 }

@@ -74,7 +74,9 @@ impl Show for Repaired {
             None => rows.push(("cut off", "nothing: every line is whole".to_owned())),
         }
         if self.lost > 0 {
-            rows.push(("lost", format!("{} acknowledged entries", self.lost)));
+            let again =
+                if self.cut.is_some() { ": enter them again from there, as docs/cli.md says" } else { "" };
+            rows.push(("lost", format!("{} acknowledged entries{again}", self.lost)));
         }
         facts(rows)
     }
@@ -115,7 +117,7 @@ pub(crate) fn repair(args: &Repair, session: &Session<'_>) -> Result<()> {
 
 /// A refusal to lose another number of entries than was said.
 fn loses(survey: &Survey) -> Error {
-    let Survey { entries, line, lost, .. } = survey;
+    let Survey { entries, line, bytes, lost, .. } = survey;
     if *lost == 0 {
         return Error::usage("no entry that the index has seen is lost").next("leave out --lose");
     }
@@ -123,8 +125,12 @@ fn loses(survey: &Survey) -> Error {
         "the journal is whole up to entry {entries}, and its index has seen {lost} more, from line {line} on: they were \
          acknowledged, and would be lost"
     );
+    let mend = match bytes {
+        0 => String::new(),
+        _ => format!("mend line {line} by hand, as docs/cli.md says, or "),
+    };
     Error::rule("confirmation", message).next(format!(
-        "restore the journal from a copy that has them; if there is none, tapstake book repair --lose {lost}"
+        "restore the journal from a copy that has them; if there is none, {mend}tapstake book repair --lose {lost}"
     ))
 }
 

@@ -6,7 +6,8 @@ use bitcoin::{Amount, OutPoint};
 use serde::Serialize;
 use tapstake_params::Height;
 use tapstake_restake::{
-    Backing, Book, Denomination, Event, ExitId, Flows, HolderId, Loss, PaidExit, PoolId, Rewards, ServiceId,
+    Backing, Book, Denomination, Event, ExitId, Flows, HolderId, Loss, PaidExit, PartsPerMillion, PoolId,
+    Rewards, ServiceId,
 };
 
 use super::show::{self, Left};
@@ -30,6 +31,9 @@ pub(super) struct Outcome {
     paid_sat: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shares: Option<String>,
+    /// The pool whose shares these are.
+    #[serde(skip)]
+    shares_of: Option<PoolId>,
     /// Who gets shares and had none.
     #[serde(skip_serializing_if = "Option::is_none")]
     new_holder: Option<HolderId>,
@@ -62,6 +66,12 @@ pub(super) struct Outcome {
     status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     leaving: Option<BTreeMap<ServiceId, Left>>,
+    /// What the service counts of the stake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted_sat: Option<u64>,
+    /// Of the stake, over all services, with what it has left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leverage: Option<PartsPerMillion>,
 }
 
 #[derive(Debug, Serialize)]
@@ -128,9 +138,16 @@ pub(super) fn watch<'e>(book: &Book, event: &'e Event) -> Box<dyn FnOnce(&Book) 
                 ..Outcome::default()
             })
         }
-        Event::Allocate { stake, .. } => {
-            Box::new(|book| Outcome { leaving: leaving(book, stake), ..Outcome::default() })
-        }
+        Event::Allocate { stake, service, .. } => Box::new(|book| {
+            let Ok(exposure) = book.exposure(stake) else { return Outcome::default() };
+            let counted = exposure.nominal.get(service).copied().unwrap_or(0);
+            Outcome {
+                leaving: Some(Left::of(&exposure)),
+                counted_sat: u64::try_from(counted).ok(),
+                leverage: exposure.leverage_floor(),
+                ..Outcome::default()
+            }
+        }),
         Event::EndStake { stake, .. } | Event::ReturnStake { stake, .. } => {
             Box::new(|book| Outcome::of_stake(book, stake))
         }
@@ -145,6 +162,7 @@ pub(super) fn watch<'e>(book: &Book, event: &'e Event) -> Box<dyn FnOnce(&Book) 
         Event::ExpandStake { of, stake, holder } => {
             // A stake takes its place in the pool of the one that it expands.
             let pool = book.minted_in(of).ok().flatten().cloned();
+            let shares_of = pool.clone();
             let shares = move |book: &Book| pool.as_ref().map_or(0, |pool| supply(book, pool));
             let (had, before, newcomer) = (shares(book), Before::of(book), newcomer(book, holder.as_ref()));
             Box::new(move |book| {
@@ -152,6 +170,7 @@ pub(super) fn watch<'e>(book: &Book, event: &'e Event) -> Box<dyn FnOnce(&Book) 
                 Outcome {
                     new_holder: newcomer.filter(|_| minted.is_some()),
                     shares: minted.map(|minted| minted.to_string()),
+                    shares_of,
                     status: status(book, &stake.outpoint()),
                     borne: before.hit(book),
                     ..Outcome::of_stake(book, &stake.outpoint())
@@ -165,7 +184,8 @@ pub(super) fn watch<'e>(book: &Book, event: &'e Event) -> Box<dyn FnOnce(&Book) 
         Event::MakeGood { pool, .. }
         | Event::WriteDown { pool, .. }
         | Event::WriteUp { pool, .. }
-        | Event::TakeCash { pool, .. } => {
+        | Event::TakeCash { pool, .. }
+        | Event::TakeReward { pool, .. } => {
             let before = Before::of(book);
             Box::new(move |book| {
                 let backing = book.pool(pool).ok().map(|pool| pool.backing());
@@ -178,15 +198,18 @@ pub(super) fn watch<'e>(book: &Book, event: &'e Event) -> Box<dyn FnOnce(&Book) 
                 }
             })
         }
-        Event::Mint { pool, holder, .. } => moved(book, pool, supply, Some(holder)),
+        Event::Mint { pool, holder, .. } => moved(book, pool, pool, supply, Some(holder)),
         Event::LrtDeposit { pool, holder, .. } => moved(
             book,
+            pool,
             pool,
             |book, pool| book.lrt_pool(pool).map_or(0, |(lrt, _)| lrt.supply()),
             Some(holder),
         ),
         Event::LrtRedeem { pool, .. } => {
-            moved(book, pool, |book, pool| book.lrt_pool(pool).map_or(0, |(lrt, _)| lrt.assets()), None)
+            let beneath = book.lrt_pools().find(|(name, ..)| *name == pool).map_or(pool, |(_, over, _)| over);
+            let assets: Number = |book, pool| book.lrt_pool(pool).map_or(0, |(lrt, _)| lrt.assets());
+            moved(book, pool, beneath, assets, None)
         }
         Event::Transfer { to, .. } | Event::LrtTransfer { to, .. } => {
             told(Outcome { new_holder: newcomer(book, Some(to)), ..Outcome::default() })
@@ -198,6 +221,7 @@ pub(super) fn watch<'e>(book: &Book, event: &'e Event) -> Box<dyn FnOnce(&Book) 
             Outcome {
                 exit: Some(id.0),
                 shares: Some(exit.shares.to_string()),
+                shares_of: Some(pool.clone()),
                 quoted_sat: Some(exit.quoted.to_sat()),
                 matures_at: Some(exit.matures_at),
                 ..Outcome::default()
@@ -242,16 +266,18 @@ fn supply(book: &Book, pool: &PoolId) -> u128 {
 /// A number of a pool.
 type Number = fn(&Book, &PoolId) -> u128;
 
-/// Shares that move are as many as this number of a pool changes by.
+/// Shares of `of` that move are as many as this number of a pool changes by.
 fn moved<'e>(
     book: &Book,
     pool: &'e PoolId,
+    of: &PoolId,
     number: Number,
     to: Option<&HolderId>,
 ) -> Box<dyn FnOnce(&Book) -> Outcome + 'e> {
-    let (before, new_holder) = (number(book, pool), newcomer(book, to));
+    let (before, new_holder, of) = (number(book, pool), newcomer(book, to), of.clone());
     Box::new(move |book| Outcome {
         shares: Some(number(book, pool).abs_diff(before).to_string()),
+        shares_of: Some(of),
         new_holder,
         ..Outcome::default()
     })
@@ -344,6 +370,10 @@ impl Outcome {
         self.new_holder.as_ref()
     }
 
+    pub(super) const fn lost_sat(&self) -> Option<u64> {
+        self.lost_sat
+    }
+
     pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
         let coins = |number: &String| format!("{number} {}", text(self.denomination.as_ref()));
         let sat = |sat: u64| format!("{sat} sat");
@@ -358,7 +388,8 @@ impl Outcome {
         }));
         rows.extend(self.given_back.iter().map(|back| ("given back", coins(back))));
         rows.extend(self.pool.iter().map(|pool| ("pool", pool.to_string())));
-        rows.extend(self.shares.iter().map(|shares| ("shares", shares.clone())));
+        let of = self.shares_of.as_ref().map(|pool| format!(" of {pool}")).unwrap_or_default();
+        rows.extend(self.shares.iter().map(|shares| ("shares", format!("{shares}{of}"))));
         rows.extend(self.new_holder.iter().map(|name| ("new holder", name.to_string())));
         rows.extend(self.quoted_sat.map(|quoted| ("worth now", sat(quoted))));
         rows.extend(self.matures_at.map(|height| ("may be paid at", format!("height {height}"))));
@@ -368,9 +399,13 @@ impl Outcome {
         rows.extend(self.lost_sat.map(|lost| ("lost in all", sat(lost))));
         rows.extend(self.status.map(|status| ("stake is", status.to_owned())));
         rows.extend(
-            self.missing_sat.filter(|missing| *missing > 0).map(|missing| ("pool misses", sat(missing))),
+            self.missing_sat
+                .filter(|missing| *missing > 0)
+                .map(|missing| ("pool misses in all", sat(missing))),
         );
         rows.extend(self.surplus_sat.map(|surplus| ("owed to nobody", sat(surplus))));
+        rows.extend(self.counted_sat.map(|counted| ("counted now", sat(counted))));
+        rows.extend(self.leverage.map(|leverage| ("leverage", leverage.to_string())));
         for (service, Left { nominal_sat, until }) in self.leaving.iter().flatten() {
             rows.push(("still stands for", format!("{service}: {nominal_sat} sat below height {until}")));
         }

@@ -1,7 +1,7 @@
 //! The names of the rules by which books refuse, and what to do next.
 
 use tapstake_ledger::{Damage, LedgerError};
-use tapstake_restake::{Book, BookError, Event, StakeStatus};
+use tapstake_restake::{Book, BookError, Event, PoolError, PooledStatus, ShareError, StakeStatus};
 
 use crate::error::Error;
 
@@ -24,6 +24,8 @@ pub(super) fn refused(error: LedgerError) -> Error {
 fn by_ledger(error: LedgerError) -> Error {
     let restore = "restore the journal from a copy; without one, tapstake book repair keeps the lines before, and says what is \
                    lost";
+    let mend = "restore the journal from a copy; without one, a line can be mended by hand, as docs/cli.md says, or tapstake \
+                book repair keeps the lines before, and says what is lost";
     let (rule, next, verification) = match &error {
         LedgerError::Exists { .. } => ("file", Some("give --book another name, or move it away"), false),
         LedgerError::Missing { .. } => ("file", Some("tapstake book init begins one"), false),
@@ -68,7 +70,7 @@ fn by_ledger(error: LedgerError) -> Error {
                 (_, true) => {
                     "tapstake book repair cuts it off: the index tells that nobody was told of its entry"
                 }
-                _ => restore,
+                _ => mend,
             };
             (rule, Some(next), true)
         }
@@ -128,13 +130,61 @@ pub(super) fn in_book(book: &Book, event: &Event, error: BookError) -> Error {
                 _ => refusal,
             }
         }
-        _ => named(book, error),
+        _ => match next_in(book, event, &error) {
+            Some(next) => named(book, error).next(next),
+            None => named(book, error),
+        },
     }
 }
 
-/// A refusal that tells a pool of the other kind from one that is not there.
+/// What to do next, where that is another thing by what the book has, or by what was asked for.
+fn next_in(book: &Book, event: &Event, error: &BookError) -> Option<String> {
+    match (error, event) {
+        // The stake's time is over for this book, whatever the height that is given.
+        (BookError::OutsideItsTime { expires_at, .. }, _) if book.height() >= *expires_at => Some(format!(
+            "no entry can be below height {}, that of the last one: leave the stake out; if that height was mistyped, begin \
+             another book",
+            book.height()
+        )),
+        // Only a pool gets a coin back, and once.
+        (BookError::StakeEnded { outpoint, status }, _) => {
+            let pool = book.minted_in(outpoint).ok().flatten();
+            let waits = match (status, pool) {
+                (StakeStatus::Slashed, Some(pool)) => book.pool(pool).is_ok_and(|pool| {
+                    pool.stake(outpoint).is_some_and(|stake| stake.status == PooledStatus::Slashed)
+                }),
+                (
+                    StakeStatus::Slashed | StakeStatus::Unbonding { .. } | StakeStatus::Expired { .. },
+                    None,
+                ) => false,
+                _ => true,
+            };
+            (!waits).then(|| {
+                format!("nothing more comes of it: tapstake book show --stake {outpoint} says what stands in the book")
+            })
+        }
+        (
+            BookError::Pool { pool, error: PoolError::Shares(ShareError::Balance { balance, .. }) },
+            Event::RequestWithdrawal { .. },
+        ) if *balance > 0 => {
+            let worth = book.pool(pool).ok()?.value_floor(*balance)?;
+            Some(format!("give at most --amount {}sat", worth.to_sat()))
+        }
+        _ => None,
+    }
+}
+
+/// A refusal that tells a pool of the other kind from one that is not there, and of what is not there names what is.
 pub(super) fn named(book: &Book, error: BookError) -> Error {
-    let BookError::UnknownPool(name) = &error else { return by_book(error) };
+    let name = match &error {
+        BookError::UnknownPool(name) => name,
+        BookError::UnknownService(name) => {
+            let names: Vec<_> = book.services().map(|service| service.name.to_string()).collect();
+            let opens = format!("tapstake book service add {name} registers it");
+            return by_book(error).next(instead("service", &names, &opens));
+        }
+        _ => return by_book(error),
+    };
     if let Some((_, over, _)) = book.lrt_pools().find(|(lrt, ..)| *lrt == name) {
         let message = format!("pool {name} is over the receipts of {over}, not over stakes");
         return Error::rule("unknown-pool", message).next(format!(
@@ -147,5 +197,22 @@ pub(super) fn named(book: &Book, error: BookError) -> Error {
         return Error::rule("unknown-pool", message)
             .next(format!("tapstake book pool open NAME --over {name} opens one over its receipts"));
     }
-    by_book(error)
+    let over = book.lrt_pools().map(|(name, ..)| name);
+    let names: Vec<_> = book.pools().map(|(name, _)| name).chain(over).map(ToString::to_string).collect();
+    let opens = format!("tapstake book pool open {name} opens it");
+    by_book(error).next(instead("pool", &names, &opens))
+}
+
+/// The names that there are, before what makes the one that there is not.
+fn instead(kind: &str, names: &[String], makes: &str) -> String {
+    const MOST: usize = 10;
+    let more = if names.len() > MOST { " and others" } else { "" };
+    match names {
+        [] => makes.to_owned(),
+        [one] => format!("the only {kind} of the book is {one}; {makes}"),
+        several => {
+            let shown = several.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
+            format!("the book has the {kind}s {shown}{more}; {makes}")
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::{OutPoint, XOnlyPublicKey};
+use bitcoin::{Amount, OutPoint, XOnlyPublicKey};
 use serde::Serialize;
 use tapstake_ledger::{Head, Ledger};
 use tapstake_params::Height;
@@ -12,8 +12,9 @@ use tapstake_restake::{
 };
 
 use super::BookFile;
-use super::refusal::by_book;
+use super::refusal::{by_book, named};
 use super::select::{Filters, Selected};
+use super::words::percent;
 use crate::error::Result;
 use crate::network::NetworkName;
 use crate::output::{Show, facts, table};
@@ -63,6 +64,8 @@ pub(super) struct Provider {
     pub(super) commission: PartsPerMillion,
     pub(super) slashed_at: Option<Height>,
     pub(super) staked_sat: u64,
+    /// What a slashing of it would take at most of the stakes that count for the service.
+    pub(super) slashable_sat: u64,
     pub(super) put_in: String,
     pub(super) paid: String,
     pub(super) commission_owed: String,
@@ -187,11 +190,16 @@ pub(super) fn service(book: &Book, name: &ServiceId) -> Result<Service, BookErro
         let [put_in, owed, commission_paid, paid, held, given_back, carry] =
             [put_in, commission, commission_paid, paid, held, given_back, carry]
                 .map(|number| number.to_string());
+        let lost = book.losses(&view.provider).into_iter().map(|loss| loss.outpoint);
+        let counts =
+            |stake: &OutPoint| book.exposure(stake).is_ok_and(|exposure| exposure.nominal.contains_key(name));
+        let slashable = lost.filter(counts).filter_map(|stake| Some(book.stake(&stake).ok()?.slashable));
         Provider {
             provider: view.provider,
             commission: view.commission,
             slashed_at: view.slashed,
             staked_sat: staked,
+            slashable_sat: slashable.map(Amount::to_sat).sum(),
             put_in,
             paid,
             commission_owed: owed,
@@ -353,16 +361,46 @@ pub(super) fn rows(
 }
 
 pub(super) fn services_text(services: &[Service]) -> String {
-    let rows = services.iter().flat_map(|service| {
+    let rows = services.iter().map(|service| {
+        let terms = &service.terms;
+        vec![
+            service.name.clone(),
+            terms.denomination.to_string(),
+            percent(terms.slashing_rate).to_string(),
+            terms.unbonding_time.blocks().to_string(),
+            terms.leverage_limit.to_string(),
+            service.stakes.to_string(),
+            service.nominal_sat.to_string(),
+            service.slashable_sat.to_string(),
+            service.leaving_slashable_sat.to_string(),
+            service.lost_sat.to_string(),
+        ]
+    });
+    let header = [
+        "service",
+        "pays in",
+        "slashing rate",
+        "unbonding blocks",
+        "leverage limit",
+        "stakes",
+        "counted sat",
+        "slashable sat",
+        "leaving sat",
+        "lost sat",
+    ];
+    let terms = table(&header, &header[2..], rows);
+    let providers = services.iter().flat_map(|service| {
         let row = |provider: &Provider| {
             vec![
                 service.name.clone(),
                 provider.provider.to_string(),
+                provider.commission.to_string(),
                 provider.staked_sat.to_string(),
-                service.slashable_sat.to_string(),
-                service.leaving_slashable_sat.to_string(),
+                provider.slashable_sat.to_string(),
                 format!("{} {}", provider.put_in, service.terms.denomination),
                 provider.paid.clone(),
+                provider.commission_paid.clone(),
+                provider.commission_owed.clone(),
                 provider.held.clone(),
                 provider.given_back.clone(),
                 provider.per_sat.clone(),
@@ -372,19 +410,21 @@ pub(super) fn services_text(services: &[Service]) -> String {
         service.providers.iter().map(row).collect::<Vec<_>>()
     });
     let header = [
-        "service",
+        "at service",
         "provider",
+        "commission",
         "staked sat",
         "slashable sat",
-        "leaving sat",
         "put in",
-        "paid",
+        "paid to stakes",
+        "commission paid",
+        "commission owed",
         "held",
         "given back",
         "per sat",
         "slashed",
     ];
-    table(&header, &header[2..9], rows)
+    format!("{terms}\n\n{}", table(&header, &header[2..12], providers))
 }
 
 pub(super) fn stakes_text(stakes: &[Stake]) -> String {
@@ -438,8 +478,9 @@ pub(super) fn pools_text(pools: &[Pool]) -> String {
 
 pub(crate) fn run(args: &ShowArgs, session: &Session<'_>) -> Result<()> {
     let ledger = args.book.open(session)?;
+    let refusal = |error| named(ledger.book(), error);
     match args.filters.any() {
-        true => session.out.show(&Selected::of(&args.filters, &ledger).map_err(by_book)?),
+        true => session.out.show(&Selected::of(&args.filters, &ledger).map_err(refusal)?),
         false => session.out.show(&State::of(&ledger)?),
     }
     Ok(())

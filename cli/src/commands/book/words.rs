@@ -100,6 +100,9 @@ fn told(event: &Event) -> Option<Vec<Row>> {
             vec![("pool", pool.to_string()), ("written down", sat(*amount))]
         }
         Event::WriteUp { pool, amount } => vec![("pool", pool.to_string()), ("written up", sat(*amount))],
+        Event::TakeReward { pool, amount } => {
+            vec![("pool", pool.to_string()), ("reward taken back", sat(*amount))]
+        }
         Event::TakeCash { pool, amount } => vec![("pool", pool.to_string()), ("taken out", sat(*amount))],
         Event::OpenLrt { pool, over, leverage_limit } => vec![
             ("pool", pool.to_string()),
@@ -167,7 +170,7 @@ const fn by(end: End) -> &'static str {
 }
 
 /// The part that a slashing takes, as other rates are told.
-fn percent(rate: SlashingRate) -> PartsPerMillion {
+pub(super) fn percent(rate: SlashingRate) -> PartsPerMillion {
     PartsPerMillion::new(100 * u32::from(rate.ten_thousandths()))
 }
 

@@ -46,7 +46,7 @@ pub(super) fn next(error: &BookError) -> Option<String> {
         BookError::UnknownStake(_) => Some("tapstake book import PROOF admits it".to_owned()),
         BookError::UnknownPool(name) => Some(format!("tapstake book pool open {name} opens it")),
         BookError::SlashedProvider { provider, .. } => Some(format!(
-            "leave it out; tapstake book give-back --provider {provider} takes back what it cannot be paid"
+            "leave it out; tapstake book give-back --service NAME --provider {provider} takes back what it cannot be paid"
         )),
         BookError::Rate { rate, .. } => {
             Some(format!("let only stakes count that have pre-signed their slashing at {rate}"))
@@ -194,8 +194,18 @@ fn in_pool(pool: &PoolId, error: &PoolError) -> Option<String> {
         PoolError::Unbacked { .. } | PoolError::Missing { .. } => Some(format!(
             "tapstake book pool make-good {pool} AMOUNT records cash for what is missing, pool write-down gives it up"
         )),
+        PoolError::Unsettled { surplus, .. } => Some(format!(
+            "tapstake book pool write-up {pool} {sat}sat gives it to who has lost, pool take-cash takes it out as far as it is cash",
+            sat = surplus.to_sat()
+        )),
+        PoolError::AboveLoss { most: 0, .. } => Some(format!(
+            "nothing is missing in {pool}, nor lost: tapstake book pool reward {pool} takes what came beyond"
+        )),
+        PoolError::AboveLoss { most, .. } => Some(format!("give at most {most} sat")),
+        PoolError::NotEarned { rewards, .. } => Some(format!("give at most {rewards} sat")),
         PoolError::NotMissing { missing, .. } if *missing == Amount::ZERO => Some(format!(
-            "nothing is missing in {pool}: tapstake book pool reward {pool} takes what came beyond"
+            "nothing is missing in {pool}, so there is nothing to bear: what is gone is entered first, a stake by tapstake book \
+             end OUTPOINT --by spent, cash by tapstake book pool take-cash {pool} AMOUNT"
         )),
         PoolError::NotMissing { missing, .. } => Some(format!("give at most {} sat", missing.to_sat())),
         PoolError::Unbonding { matures_at, .. } => Some(format!("give --height {matures_at}, or more")),
