@@ -3,7 +3,7 @@ use std::path::Path;
 use bitcoin::{Amount, OutPoint};
 use tapstake_params::Height;
 use tapstake_restake::{
-    Backing, BookError, HolderId, LrtError, PartsPerMillion, PoolError, PoolId, ServiceId, ShareError,
+    Backing, BookError, ExitId, HolderId, LrtError, PartsPerMillion, PoolError, PoolId, ServiceId, ShareError,
     StakeStatus,
 };
 
@@ -59,6 +59,7 @@ fn a_refusal_says_what_to_do_by_its_values() {
     let over = |status| BookError::StakeEnded { outpoint, status };
     let alive = |status| BookError::StakeLives { outpoint, status };
     let surplus = |surplus| PoolError::NotSurplus { amount: Amount::ONE_BTC, surplus };
+    let above_loss = |most| PoolError::AboveLoss { amount: Amount::ONE_BTC, missing: Amount::ZERO, most };
     let missing = |missing| PoolError::NotMissing { amount: Amount::ONE_BTC, missing };
     for (error, rule, next) in [
         (BookError::Late { height: height(4), last: height(5) }, "late-entry", "--height 5"),
@@ -173,7 +174,23 @@ fn a_refusal_says_what_to_do_by_its_values() {
         (in_pool(PoolError::Missing { backing }), "backing", "pool make-good p AMOUNT"),
         (in_pool(PoolError::Unbacked { after: backing }), "backing", "pool write-down"),
         (in_pool(missing(Amount::from_sat(77))), "not-missing", "at most 77 sat"),
-        (in_pool(missing(Amount::ZERO)), "not-missing", "tapstake book pool reward p"),
+        (in_pool(missing(Amount::ZERO)), "not-missing", "pool take-cash p AMOUNT"),
+        (in_pool(above_loss(77)), "not-missing", "at most 77 sat"),
+        (in_pool(above_loss(0)), "not-missing", "tapstake book pool reward p"),
+        (
+            in_pool(PoolError::NotEarned { amount: Amount::ONE_BTC, rewards: 77 }),
+            "not-earned",
+            "at most 77 sat",
+        ),
+        (
+            in_pool(PoolError::Unsettled {
+                id: ExitId(3),
+                lost: Amount::ONE_BTC,
+                surplus: Amount::from_sat(77),
+            }),
+            "surplus",
+            "tapstake book pool write-up p 77sat",
+        ),
         (in_pool(PoolError::NoReceiver { outpoint, more: Amount::ONE_SAT }), "no-receiver", "--holder NAME"),
     ] {
         let error = by_book(error);
