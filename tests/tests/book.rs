@@ -246,6 +246,32 @@ fn an_expansion_takes_the_place_of_its_stake_and_comes_in_by_no_other_door() {
     assert!(text(&refusal, "message").starts_with(&none), "{refusal}");
     let next = text(&refusal, "next");
     assert_eq!(next, format!("tapstake book expand {new_proof} --of {old}"));
+    // In a book that has neither, it is said which proof brings the other, and what is to be done next can be done.
+    let empty = format!("--book {}", user.path("empty.jsonl").display());
+    book(&user, &format!("init {empty}"));
+    for (earlier, later, rule) in [(&proof, &new_proof, "spends-stake"), (&new_proof, &proof, "spent-stake")]
+    {
+        let refusal = refused(&user, &format!("import {earlier} {later} {empty}"), 1);
+        assert_eq!(refusal["rule"], rule, "{refusal}");
+        let (message, next) = (text(&refusal, "message"), text(&refusal, "next"));
+        assert!(message.starts_with(&format!("none of 2 stakes is admitted: {later}: ")), "{refusal}");
+        assert!(message.contains(&format!(", which {earlier} brings")), "{refusal}");
+        assert!(!message.contains("in these books"), "{refusal}");
+        assert!(next.starts_with(&format!("leave {proof} out; ")), "{refusal}");
+        let both = [format!("book import {proof} alone"), format!("book expand {new_proof} --of {old}")];
+        assert!(both.iter().all(|line| next.contains(line)), "{refusal}");
+    }
+    book(&user, &format!("import {new_proof} {empty} --dry-run"));
+    book(&user, &format!("import {proof} {empty}"));
+    book(&user, &format!("expand {new_proof} --of {old} {empty}"));
+    let rest = book(&user, &format!("import {proof} {other_proof} {new_proof} {empty}"));
+    let of = |field: &str, name: &str| {
+        rest[field].as_array().unwrap().iter().map(|row| text(row, name)).collect::<Vec<_>>()
+    };
+    assert_eq!(of("entries", "kind"), ["admit_stake"], "{rest}");
+    assert_eq!(of("left_out", "stake"), [old.as_str(), new.as_str()], "{rest}");
+    assert_eq!(of("left_out", "status"), ["expanded", "active"], "{rest}");
+
     let changed = user.path("changed.json");
     fs::write(&changed, fs::read_to_string(&new_proof).unwrap().replacen("6000000", "6000001", 1)).unwrap();
     for (line, code, rule) in [
