@@ -13,7 +13,7 @@ use tapstake_restake::{Book, Entry, Event, HolderId, PoolId, ServiceId};
 
 use super::entry::Made;
 use super::outcome::watch;
-use super::refusal::by_book;
+use super::refusal::{by_book, named};
 pub(super) use super::words::words;
 use super::{BookFile, name, refused};
 use crate::error::Result;
@@ -89,7 +89,7 @@ struct Listed {
 impl Show for Listed {
     fn text(&self) -> String {
         if self.entries.is_empty() {
-            return "no entry is about all of this".to_owned();
+            return "no such entry".to_owned();
         }
         let rows = self.entries.iter().map(|Made { record, outcome }| {
             let fields: Vec<String> =
@@ -122,11 +122,12 @@ impl<'a> About<'a> {
             book.stake(stake).map_err(by_book)?;
         }
         if let Some(service) = &args.service {
-            book.service(service).map_err(by_book)?;
+            book.service(service).map_err(|error| named(book, error))?;
         }
         let mut worth = BTreeSet::new();
         if let Some(pool) = &args.pool {
-            book.lrt_pool(pool).map(drop).or_else(|_| book.pool(pool).map(drop)).map_err(by_book)?;
+            let found = book.lrt_pool(pool).map(drop).or_else(|_| book.pool(pool).map(drop));
+            found.map_err(|error| named(book, error))?;
             worth.extend(ledger.points(Some(pool)).map_err(refused)?.into_iter().map(|point| point.counter));
         }
         let provider = args.provider.as_ref().map(KeyArg::to_x_only).transpose()?;

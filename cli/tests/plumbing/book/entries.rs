@@ -238,9 +238,13 @@ fn what_to_do_next_is_what_the_book_allows() {
     let nothing = kept.refused("pool write-down p 5sat", "not-missing");
     assert!(!next(&nothing).contains("pool reward") && next(&nothing).contains("--by spent"), "{nothing}");
     // A name that is not there.
-    for line in
-        ["show --pool q", "show --holder bob --pool q", "risk --pool q", "pool reward q 5sat --height 101"]
-    {
+    for line in [
+        "show --pool q",
+        "show --holder bob --pool q",
+        "risk --pool q",
+        "log --pool q",
+        "pool reward q 5sat --height 101",
+    ] {
         let unknown = kept.refused(line, "unknown-pool");
         assert_eq!(
             next(&unknown),
