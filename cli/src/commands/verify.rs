@@ -94,20 +94,34 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The stakes of proofs, which must be slashable. Where nobody has looked whether they are spent, that is said; what is to be said
-/// of several proofs is said once.
+/// The stakes of proofs, which must be slashable. Where nobody has looked whether they are spent, that is said.
 pub(crate) fn slashable(
     args: &Flags,
     proofs: &[PathBuf],
     session: &Session<'_>,
 ) -> Result<Vec<VerifiedStake>> {
+    stakes(args, proofs, true, session)
+}
+
+/// The stakes of proofs, which must be slashable but for their outputs, which may be spent by now.
+pub(crate) fn once_slashable(
+    args: &Flags,
+    proofs: &[PathBuf],
+    session: &Session<'_>,
+) -> Result<Vec<VerifiedStake>> {
+    stakes(args, proofs, false, session)
+}
+
+/// What is to be said of several proofs is said once.
+fn stakes(
+    args: &Flags,
+    proofs: &[PathBuf],
+    unspent: bool,
+    session: &Session<'_>,
+) -> Result<Vec<VerifiedStake>> {
     let (mut stakes, mut said) = (Vec::new(), Vec::<(String, Vec<&Path>)>::new());
     for proof in proofs {
-        let (stake, source, mut warnings) = judge_slashable(args, proof, session).context(proof.display())?;
-        let spends = look_for_spends(source.as_ref(), stake.included(), session).context(proof.display())?;
-        if spends != Spends::NoneReported {
-            warnings.push(format!("spends of the stake: {spends}"));
-        }
+        let (stake, warnings) = stake(args, proof, unspent, session).context(proof.display())?;
         for warning in warnings {
             match said.iter_mut().find(|(message, _)| *message == warning) {
                 Some((_, files)) => files.push(proof),
@@ -126,22 +140,22 @@ pub(crate) fn slashable(
     Ok(stakes)
 }
 
-/// The stake of a proof, which must be slashable but for its output, which may be spent by now.
-pub(crate) fn once_slashable(args: &Flags, proof: &Path, session: &Session<'_>) -> Result<VerifiedStake> {
-    let (stake, _, warnings) = judge_slashable(args, proof, session)?;
-    warnings.iter().for_each(|warning| session.out.warn(&format!("{}: {warning}", proof.display())));
-    Ok(stake)
-}
-
-fn judge_slashable(
+/// The stake of a proof, which must be slashable, and what a person should know of how it was judged.
+fn stake(
     args: &Flags,
     proof: &Path,
+    unspent: bool,
     session: &Session<'_>,
-) -> Result<(VerifiedStake, Option<Source>, Vec<String>)> {
-    match judge(args, proof, true, session)? {
-        Judged { verdict: Verdict::Slashable(stake), source, warnings } => Ok((*stake, source, warnings)),
-        Judged { verdict: Verdict::Included(_), .. } => Err(refused(VerifyError::NoDelegation)),
+) -> Result<(VerifiedStake, Vec<String>)> {
+    let Judged { verdict, source, mut warnings } = judge(args, proof, true, session)?;
+    let Verdict::Slashable(stake) = verdict else { return Err(refused(VerifyError::NoDelegation)) };
+    if unspent {
+        let spends = look_for_spends(source.as_ref(), stake.included(), session)?;
+        if spends != Spends::NoneReported {
+            warnings.push(format!("spends of the stake: {spends}"));
+        }
     }
+    Ok((*stake, warnings))
 }
 
 /// What a proof shows.

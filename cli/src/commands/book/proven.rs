@@ -11,7 +11,7 @@ use tapstake_restake::{AdmittedStake, Event};
 
 use super::{record, refused};
 use crate::commands::verify;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
@@ -76,9 +76,9 @@ impl ProvenBy {
             return Ok(None);
         }
         let mut shown = Shown { by: self, stakes: BTreeMap::new(), providers: BTreeMap::new() };
-        for path in &self.proofs {
-            let stake = verify::once_slashable(&self.flags, path, session).context(path.display())?;
-            let stake = AdmittedStake::from(&stake);
+        let stakes = verify::once_slashable(&self.flags, &self.proofs, session)?;
+        for (path, stake) in self.proofs.iter().zip(&stakes) {
+            let stake = AdmittedStake::from(stake);
             shown.stakes.entry(stake.outpoint()).or_default().push((path, stake));
         }
         for path in &self.evidence {

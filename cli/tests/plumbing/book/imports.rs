@@ -58,6 +58,8 @@ fn what_is_to_be_said_of_several_proofs_is_said_once_and_of_one_with_its_name() 
     ] {
         let expected = said.map(|said| format!("warning: {whose}: {said}"));
         assert_eq!(warnings(&format!("import {files} --dry-run")), expected);
+        // An audit does not ask for spends.
+        assert_eq!(warnings(&format!("audit --proof {files}"))[..2], expected[..2]);
     }
     let named = warnings(&format!("import --provider {PROVIDER} {} {} --dry-run", one.path(), two.path()));
     assert_eq!(named, [said[0], said[2]].map(|said| format!("warning: all 2 proofs: {said}")));
