@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::BoolishValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory, Parser};
 use serde_json::json;
 
@@ -85,6 +86,24 @@ fn command_in(args: impl Iterator<Item = OsString>) -> String {
     path
 }
 
+/// A number below zero among the arguments, where that is what is wrong with them: clap takes it for an option.
+fn negative(error: &clap::Error) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let found = match error.kind() {
+        ErrorKind::UnknownArgument => {
+            let begin = text(ContextKind::InvalidArg)?;
+            std::env::args().find(|arg| arg.starts_with(&begin)).or(Some(begin))
+        }
+        ErrorKind::ValueValidation => text(ContextKind::InvalidValue),
+        _ => None,
+    };
+    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    found.filter(|text| text.strip_prefix('-').is_some_and(is_number))
+}
+
 /// Prints help, version or a usage error, and says how to exit.
 ///
 /// The arguments could not be read, so whether JSON is wanted is looked for in them directly.
@@ -93,6 +112,12 @@ pub(crate) fn answer(error: &clap::Error) -> ExitCode {
         output::to_stdout(&error.render().to_string());
         return ExitCode::SUCCESS;
     }
+    let negative = negative(error).map(|number| {
+        let message =
+            format!("{number} is below zero, and no number here is\n\nFor more information, try '--help'.\n");
+        clap::Error::raw(ErrorKind::ValueValidation, message)
+    });
+    let error = negative.as_ref().unwrap_or(error);
     // Nothing is left to tell anybody if stderr is gone.
     let _ = error.print();
     let json =

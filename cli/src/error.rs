@@ -141,7 +141,7 @@ impl Error {
             let text = json.to_string();
             said = said.replace(&text, &file::clipped(&text));
         }
-        if let Some(context) = &self.context {
+        if let Some(context) = self.context.as_ref().filter(|context| !begins(&said, context)) {
             said = format!("{context}: {said}");
         }
         // No message of ours is as long: what stands in its middle came from outside.
@@ -178,6 +178,11 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     }
 }
 
+/// Whether a message says already where it happened.
+fn begins(said: &str, context: &str) -> bool {
+    said.strip_prefix(context).is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
+}
+
 /// Adds to an error where it happened and what to do next.
 pub(crate) trait Context<T> {
     /// Where it happened, such as the name of a file.
@@ -191,7 +196,8 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
         self.map_err(|error| {
             let mut error = error.into();
             error.context = Some(match error.context {
-                Some(inner) => format!("{context}: {inner}"),
+                Some(inner) if !begins(&inner, &context.to_string()) => format!("{context}: {inner}"),
+                Some(inner) => inner,
                 None => context.to_string(),
             });
             error

@@ -8,7 +8,8 @@ use std::path::Path;
 use bitcoin::consensus::Decodable;
 use bitcoin::hex::FromHex;
 use bitcoin::{Amount, PublicKey, ScriptBuf, XOnlyPublicKey};
-use tapstake_params::{Quorum, SlashingRate, Timelock, TimelockError};
+use tapstake_params::{Quorum, RateError, SlashingRate, Timelock, TimelockError};
+use tapstake_restake::{Nav, PartsPerMillion};
 
 use crate::error::{Context, Error, Result};
 use crate::file;
@@ -66,9 +67,29 @@ pub(crate) fn amount(sat: u64) -> Result<Amount> {
     Ok(amount)
 }
 
-/// A slashing rate from a decimal such as 0.001.
+/// A slashing rate from a decimal such as 0.001, or as [`percent_arg`] reads it, such as 0.1%.
 pub(crate) fn rate(text: &str) -> Result<SlashingRate> {
-    Ok(text.parse::<SlashingRate>()?)
+    let Ok(millionths) = text.parse::<PartsPerMillion>().map(PartsPerMillion::to_u32) else {
+        return Ok(text.parse::<SlashingRate>()?);
+    };
+    if millionths % 100 != 0 {
+        return Err(RateError::TooPrecise(text.into()).into());
+    }
+    let ten_thousandths = u16::try_from(millionths / 100).ok();
+    let rate = ten_thousandths.and_then(|parts| SlashingRate::from_ten_thousandths(parts).ok());
+    Ok(rate.ok_or_else(|| RateError::OutOfRange(text.into()))?)
+}
+
+/// A rate as a percentage, in millionths, or as a decimal part of the whole. Without a point a plain number is none: 2 may be
+/// meant as 2% and as 200%.
+pub(crate) fn percent_arg(text: &str) -> Result<PartsPerMillion, String> {
+    let decimal = || text.parse::<Nav>().ok().filter(|_| text.contains('.')).map(Nav::millionths);
+    let part = || decimal().and_then(|millionths| u32::try_from(millionths).ok()).map(PartsPerMillion::new);
+    text.parse().ok().or_else(part).ok_or_else(|| {
+        "write a percentage with at most 4 decimals such as 6% or 0.25%, the same as a decimal such as 0.06 or 0.0025, or \
+         millionths such as 2500ppm"
+            .to_owned()
+    })
 }
 
 /// Reads four bytes of hex.
@@ -117,4 +138,32 @@ pub(crate) fn decode<T: Decodable>(bytes: &[u8], what: &str) -> Result<T> {
         let refused = Error::rule("file", format!("{} bytes are no {what}: {error}", bytes.len()));
         refused.next(format!("give a whole {what}, raw or as hex"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_percentage_millionths_or_a_decimal_with_a_point() {
+        for (text, millionths) in
+            [("5%", 50_000), ("0.05", 50_000), ("50000ppm", 50_000), ("2.0", 2_000_000), ("0.000001", 1)]
+        {
+            assert_eq!(percent_arg(text), Ok(PartsPerMillion::new(millionths)), "{text}");
+        }
+        for bad in ["5", "2", "", ".5", "5.", "-0.05", "0.0000001", "4294.967296", "0,05", "1e-2", "0.05 %x"]
+        {
+            assert!(percent_arg(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_slashing_rate_is_a_decimal_or_a_percentage() {
+        for (text, parts) in [("0.1", 1_000), ("10%", 1_000), ("0.1%", 10), ("0.01%", 1), ("100ppm", 1)] {
+            assert_eq!(rate(text).ok().map(SlashingRate::ten_thousandths), Some(parts), "{text}");
+        }
+        for bad in ["0%", "100%", "0.001%", "50ppm", "10", "1", "0", "x%", "429496%"] {
+            assert_eq!(rate(bad).err().and_then(|error| error.rule_name()), Some("slashing-rate"), "{bad}");
+        }
+    }
 }

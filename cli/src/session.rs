@@ -40,11 +40,8 @@ impl<'o> Session<'o> {
             Some(rule @ "params-version") => next::step(rule).unwrap_or_default(),
             _ => return error,
         };
-        let default = ParamsSource::default_for(self.network());
-        let (used, how) = match &self.settings.params {
-            Some(params) => (params, "that is set"),
-            None => (&default, "the default"),
-        };
+        let (used, set) = self.params();
+        let how = if set { "that is set" } else { "the default" };
         error.next(format!("the parameters are `{used}`, {how}: {step}"))
     }
 
@@ -54,14 +51,20 @@ impl<'o> Session<'o> {
         self.settings.network.map(Network::from).or_else(implied).unwrap_or(Network::Regtest)
     }
 
+    /// Which parameters are in use, and whether that is set: without, they are the network's own.
+    pub(crate) fn params(&self) -> (ParamsSource, bool) {
+        match &self.settings.params {
+            Some(params) => (params.clone(), true),
+            None => (ParamsSource::default_for(self.network()), false),
+        }
+    }
+
     /// The staking parameters: as set, else the network's own.
     ///
     /// # Errors
     ///
     /// If they cannot be read, break a rule, or belong to another network.
     pub(crate) fn schedule(&self) -> Result<Schedule> {
-        let network = self.network();
-        let default = || ParamsSource::default_for(network);
-        self.settings.params.clone().unwrap_or_else(default).load(&self.secp, network)
+        self.params().0.load(&self.secp, self.network())
     }
 }

@@ -11,6 +11,8 @@ use tapstake_restake::{
 };
 
 use crate::error::{Error, Result};
+use crate::input::percent_arg;
+use crate::network::NetworkName;
 use crate::output::{Show, facts, table};
 use crate::session::Session;
 use crate::spending::amount_arg;
@@ -50,7 +52,7 @@ pub(crate) struct YieldArgs {
     #[arg(long = "service", value_name = "NAME=RATE[,COMMISSION]", value_parser = service_arg)]
     services: Vec<Service>,
     /// What providers keep of the rewards
-    #[arg(long, value_name = "PERCENT", default_value = "0%")]
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent_arg)]
     commission: PartsPerMillion,
     /// How often earnings are staked again: none, yearly, monthly, weekly, daily, or so many times a year
     #[arg(long, value_name = "PERIOD", default_value = "none", value_parser = compounding_arg)]
@@ -61,7 +63,8 @@ pub(crate) struct YieldArgs {
     /// What a bitcoin costs in a coin, such as 42000usd. Give it once for each coin
     #[arg(long = "price", value_name = "PRICE", value_parser = coins_arg)]
     prices: Vec<Coins>,
-    /// What a slashing takes of the stake, fees included [default: what the parameters take at least]
+    /// What a slashing takes of the stake, fees included [default: what --params take at least: without --params and
+    /// --network those named local, on regtest]
     #[arg(long, value_name = "AMOUNT", value_parser = amount_arg)]
     slashable: Option<Amount>,
 }
@@ -91,8 +94,8 @@ struct Coins {
 }
 
 fn rate_arg(text: &str) -> Result<Rate, String> {
-    if text.ends_with('%') || text.ends_with("ppm") {
-        return text.parse().map(Rate::OfStake).map_err(|error| format!("{error}"));
+    if text.ends_with('%') || text.ends_with("ppm") || !text.contains(|c: char| c.is_ascii_alphabetic()) {
+        return percent_arg(text).map(Rate::OfStake);
     }
     let said = |error| format!("{error}; a rate is a percentage such as 6%, or coins for each bitcoin");
     coins_arg(text).map(Rate::PerBitcoin).map_err(said)
@@ -106,7 +109,7 @@ fn service_arg(text: &str) -> Result<Service, String> {
         None => (rate, None),
     };
     let commission =
-        commission.map(str::parse).transpose().map_err(|error| format!("commission: {error}"))?;
+        commission.map(percent_arg).transpose().map_err(|error| format!("commission: {error}"))?;
     Ok(Service { name, rate: rate_arg(rate)?, commission })
 }
 
@@ -126,6 +129,7 @@ fn compounding_arg(text: &str) -> Result<Compounding, String> {
 fn coins_arg(text: &str) -> Result<Coins, String> {
     let wrong = || format!("{text:?} is no decimal number with a coin behind it, such as 42000usd");
     let (number, coin) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(wrong)?);
+    let number = number.trim_end();
     let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
     let digits = format!("{whole}{decimals}");
     let pointless = number.contains('.') && decimals.is_empty();
@@ -200,6 +204,8 @@ struct Answer {
     slashable_sat: u64,
     /// Whether that is what the parameters take at least, and not what was said of a stake.
     slashable_by_parameters: bool,
+    /// Those parameters. Null where it was said of a stake.
+    parameters: Option<Parameters>,
     months: u32,
     /// Null where nothing is staked again.
     periods_a_year: Option<u32>,
@@ -209,6 +215,16 @@ struct Answer {
     apy_ppm: PartsPerMillion,
     earned_sat: u64,
     values: Vec<Value>,
+}
+
+/// Which parameters say what a slashing takes.
+#[derive(Serialize)]
+struct Parameters {
+    name: String,
+    version: u32,
+    network: NetworkName,
+    /// Whether nobody has set them.
+    default: bool,
 }
 
 /// What one service pays on the stake alone.
@@ -250,12 +266,19 @@ pub(crate) fn run(args: &YieldArgs, session: &Session<'_>) -> Result<()> {
             .map(|Service { name, rate, commission }| service(name, rate, *commission))
             .collect::<Result<_>>()?,
     };
+    let (slashable, parameters) = match args.slashable {
+        Some(slashable) => (slashable, None),
+        None => {
+            let (schedule, (source, set)) = (session.schedule()?, session.params());
+            let latest = schedule.latest();
+            let (name, version, network) = (source.to_string(), latest.version, session.network().into());
+            let parameters = Parameters { name, version, network, default: !set };
+            (least_slashable(args.stake, latest)?, Some(parameters))
+        }
+    };
     let terms = YieldTerms {
         stake: args.stake,
-        slashable: match args.slashable {
-            Some(slashable) => slashable,
-            None => least_slashable(args.stake, session.schedule()?.latest())?,
-        },
+        slashable,
         months: args.months,
         compounding: args.compound,
         services,
@@ -266,9 +289,13 @@ pub(crate) fn run(args: &YieldArgs, session: &Session<'_>) -> Result<()> {
             let next = format!("give --price NUMBER{denomination}, what a bitcoin costs");
             Error::from(error).next(next)
         }
+        YieldError::ZeroPrice(coin) | YieldError::TwoPrices(coin) => {
+            let next = format!("give --price NUMBER{coin} once, with a number above 0");
+            Error::from(error).next(next)
+        }
         _ => Error::from(error),
     })?;
-    session.out.show(&answer(args, &terms, report, &scales));
+    session.out.show(&answer(parameters, &terms, report, &scales));
     Ok(())
 }
 
@@ -285,7 +312,12 @@ fn least_slashable(stake: Amount, params: &StakingParams) -> Result<Amount> {
     Ok((at_once.max(later) + rules.min_fee).min(stake))
 }
 
-fn answer(args: &YieldArgs, terms: &YieldTerms, report: YieldReport, scales: &Scales) -> Answer {
+fn answer(
+    parameters: Option<Parameters>,
+    terms: &YieldTerms,
+    report: YieldReport,
+    scales: &Scales,
+) -> Answer {
     let commissions = terms.services.iter().map(|service| service.commission);
     let line = |(line, commission_ppm): (ServiceLine, PartsPerMillion)| Line {
         service: line.service,
@@ -299,7 +331,8 @@ fn answer(args: &YieldArgs, terms: &YieldTerms, report: YieldReport, scales: &Sc
     Answer {
         stake_sat: report.stake.to_sat(),
         slashable_sat: report.slashable.to_sat(),
-        slashable_by_parameters: args.slashable.is_none(),
+        slashable_by_parameters: parameters.is_some(),
+        parameters,
         months: terms.months,
         periods_a_year: match terms.compounding {
             Compounding::None => None,
@@ -361,18 +394,22 @@ impl Show for Answer {
                 )
             }
         };
-        let least = if self.slashable_by_parameters { " (at least, by the parameters)" } else { "" };
+        let slashable_by = match &self.parameters {
+            Some(Parameters { name, version, network, default }) => {
+                let how = if *default { "the default on" } else { "set, on" };
+                format!("at least, by version {version} of the parameters {name} ({how} {network})")
+            }
+            None => "as given".to_owned(),
+        };
         let sums = facts([
             ("stake", valued(self.stake_sat, |value| &value.stake)),
             (
                 "earned",
                 format!("{} in {} months", valued(self.earned_sat, |value| &value.earned), self.months),
             ),
-            (
-                "apr",
-                format!("{} on the stake alone, beside {slashable} sat slashable once{least}", self.apr_ppm),
-            ),
+            ("apr", format!("{} on the stake alone, beside {slashable} sat slashable once", self.apr_ppm)),
             ("apy", format!("{}, {again}", self.apy_ppm)),
+            ("slashable", format!("{slashable} sat, once: {slashable_by}")),
         ]);
         format!("{rates}\n\n{sums}")
     }

@@ -311,6 +311,7 @@ const STEPS: &[(&[&str], &str)] = &[
         &[
             "unknown-stake",
             "unknown-pool",
+            "pool-kind",
             "unknown-exit",
             "no-holders",
             "inactive",

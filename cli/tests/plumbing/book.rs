@@ -12,6 +12,7 @@ mod dry_run;
 mod ends;
 mod entries;
 mod export;
+mod figures;
 mod imports;
 mod log;
 mod pools;

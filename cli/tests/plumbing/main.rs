@@ -10,6 +10,7 @@ mod files;
 mod headers;
 mod inspect;
 mod live;
+mod notation;
 mod pop;
 mod refusals;
 mod repair;

@@ -50,7 +50,10 @@ pub(crate) fn run(args: &Export, session: &Session<'_>) -> Result<()> {
         session.out.raw(&output::json(&document));
         return Ok(());
     };
-    std::fs::create_dir_all(folder).context(folder.display())?;
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let refused = Error::rule("file", format!("{}: {error}", folder.display()));
+        refused.next("give a folder, or the name of a new one")
+    })?;
     let tables: Vec<_> =
         tables(&document).into_iter().map(|(name, table)| (folder.join(name), table)).collect();
     for (path, table) in &tables {

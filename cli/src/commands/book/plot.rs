@@ -8,9 +8,9 @@ use bitcoin::Amount;
 use serde::Serialize;
 use tapstake_ledger::{Ledger, Point, Record};
 use tapstake_params::Height;
-use tapstake_restake::{Book, Entry, LrtPool, Nav, Pool, PoolId, VIRTUAL_SHARES, mul_div_floor};
+use tapstake_restake::{Book, BookError, Entry, Nav, PoolId, mul_div_floor};
 
-use super::refusal::by_book;
+use super::refusal::{by_book, named};
 use super::{BookFile, name, refused};
 use crate::error::{Error, Result};
 use crate::file;
@@ -48,9 +48,11 @@ pub(crate) fn run(args: &Plot, session: &Session<'_>) -> Result<()> {
     points.extend(over_receipts(&ledger, args.pool.as_ref())?);
     points.sort_by_key(|point| point.counter);
     if points.is_empty() {
-        let what =
-            args.pool.as_ref().map_or("the book has no pool".to_owned(), |pool| format!("no pool {pool}"));
-        return Err(Error::rule("unknown-pool", what).next("tapstake book pool open opens one"));
+        return Err(match &args.pool {
+            Some(pool) => named(ledger.book(), BookError::UnknownPool(pool.clone())),
+            None => Error::rule("unknown-pool", "the book has no pool")
+                .next("tapstake book pool open NAME --unbonding-time BLOCKS opens one"),
+        });
     }
     // A drawing that is there may be one of ours; what is none stays.
     if args.out.exists() && !file::read(&args.out, MAX_DRAWING)?.starts_with(START.as_bytes()) {
@@ -76,7 +78,7 @@ fn over_receipts(ledger: &Ledger, asked: Option<&PoolId>) -> Result<Vec<Point>> 
         let Record { counter, height, event, .. } = record.map_err(refused)?;
         book.apply(&Entry { height, event }).map_err(by_book)?;
         for (pool, over, lrt) in book.lrt_pools().filter(|(name, ..)| wanted(name)) {
-            let Some(nav) = worth(lrt, book.pool(over).map_err(by_book)?) else { continue };
+            let Some(nav) = lrt.nav_floor(book.pool(over).map_err(by_book)?) else { continue };
             if last.insert(pool.clone(), nav) != Some(nav) {
                 let (pool, assets, queued, reserves) =
                     (pool.clone(), Amount::ZERO, Amount::ZERO, Amount::ZERO);
@@ -85,12 +87,6 @@ fn over_receipts(ledger: &Ledger, asked: Option<&PoolId>) -> Result<Vec<Point>> 
         }
     }
     Ok(points)
-}
-
-/// What shares bring that opened at one share of the pool beneath, which opened at one satoshi.
-fn worth(lrt: &LrtPool, beneath: &Pool) -> Option<Nav> {
-    let millionths = lrt.redemption_floor(VIRTUAL_SHARES * 1_000_000)?;
-    mul_div_floor(beneath.nav_floor().millionths(), millionths, 1_000_000).map(Nav::new)
 }
 
 const START: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"tapstake-book\"";
@@ -102,30 +98,35 @@ const LEFT: i64 = 90;
 const RIGHT: i64 = 20;
 const PANEL: i64 = 200;
 const TOP: i64 = 50;
-const GAP: i64 = 60;
+const GAP: i64 = 72;
 const COLOURS: [&str; 6] = ["#0b6bcb", "#c2410c", "#15803d", "#7e22ce", "#b91c1c", "#0f766e"];
+/// Dashes of a period of 24 pixels, later lines drawn over earlier ones: where all six coincide, each has pixels of its own.
+const DASHES: [&str; 6] = ["none", "12 12", "6 18", "0 12 6 6", "0 6 3 15", "0 18 3 3"];
 
-/// Heights and values in millionths, in the order of heights.
+/// Heights and values in millionths, in the order of entries: several at a height where it has several entries.
 type Line = Vec<(u32, u128)>;
 
 fn draw(points: &[Point], last: Height) -> (String, usize) {
     let (mut values, mut backing) = (BTreeMap::<&PoolId, Line>::new(), BTreeMap::<&PoolId, Line>::new());
     for point in points {
         let height = point.height.to_u32();
-        let ratio = point.backing_ratio_floor().map(|ratio| ratio.to_u32().into());
-        put(values.entry(&point.pool).or_default(), height, Some(point.nav.millionths()));
-        put(backing.entry(&point.pool).or_default(), height, ratio);
+        let ratio = point.backing_ratio_floor().map(|ratio| (height, ratio.to_u32().into()));
+        values.entry(&point.pool).or_default().push((height, point.nav.millionths()));
+        // What does not exist is left out.
+        backing.entry(&point.pool).or_default().extend(ratio);
     }
     let first = points.first().map_or(0, |point| point.height.to_u32());
     let x = Across { from: first.into(), to: i64::from(last.to_u32()).max(i64::from(first) + 1) };
     let (values_up, backing_up) = (Up::over(&values), Up::over(&backing));
+    let backed = backing.values().any(|line| !line.is_empty());
     // Labels end at the left edge of the panels, and begin where they are long enough for that.
     let longest =
-        values_up.steps().map(decimal).chain(backing_up.steps().map(percent)).map(|text| text.len());
+        values_up.ticks().map(decimal).chain(backing_up.ticks().map(percent)).map(|text| text.len());
     let room = longest.max().and_then(|length| i64::try_from(length).ok()).map_or(0, |length| 8 * length);
     let (begin, width) = ((LEFT - 8 - room).min(0), WIDTH - (LEFT - 8 - room).min(0));
     let rows = i64::try_from(values.len()).unwrap_or(0);
-    let legend = TOP + 2 * PANEL + GAP + 50;
+    let panels = if backed { 2 } else { 1 };
+    let legend = TOP + panels * (PANEL + GAP) + if backed { 0 } else { 20 };
     let height = legend + 18 * rows + 10;
     let mut svg = format!(
         "{START} width=\"{width}\" height=\"{height}\" viewBox=\"{begin} 0 {width} {height}\" \
@@ -134,28 +135,42 @@ fn draw(points: &[Point], last: Height) -> (String, usize) {
     );
     panel(&mut svg, TOP, "net asset value of a share that opened at 1", &values, (x, values_up), &decimal);
     let below = TOP + PANEL + GAP;
-    panel(&mut svg, below, "backing: reserves over receipts", &backing, (x, backing_up), &percent);
+    if backed {
+        panel(&mut svg, below, "backing: reserves over receipts", &backing, (x, backing_up), &percent);
+    } else {
+        let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{}\" fill=\"#555555\">{UNBACKED}</text>", below - 4);
+    }
     for (row, pool) in (0..).zip(values.keys()) {
-        let (y, colour) = (legend + 18 * row, colour(row));
+        let y = legend + 18 * row;
         let name = escaped(pool.as_str());
         let _ = writeln!(
             svg,
-            "<rect x=\"{LEFT}\" y=\"{}\" width=\"24\" height=\"4\" fill=\"{colour}\"/>\
-             <text x=\"{}\" y=\"{y}\">{name}</text>",
-            y - 6,
-            LEFT + 32
+            "<line x1=\"{LEFT}\" y1=\"{at}\" x2=\"{end}\" y2=\"{at}\" {stroke}/>\
+             <text x=\"{text}\" y=\"{y}\">{name}</text>",
+            at = y - 4,
+            end = LEFT + 48,
+            stroke = stroke(row),
+            text = LEFT + 56
         );
     }
     svg.push_str("</svg>\n");
     (svg, values.len())
 }
 
-/// The last value at a height counts. One that does not exist leaves a gap.
-fn put(line: &mut Line, height: u32, value: Option<u128>) {
-    if line.last().is_some_and(|(last, _)| *last == height) {
-        line.pop();
-    }
-    line.extend(value.map(|value| (height, value)));
+const UNBACKED: &str = "No backing is drawn: nothing is issued, or the backing is that of the pool beneath.";
+
+/// The least of 1, 2 and 5 times a power of ten that is not below this.
+fn round_up(least: u128) -> u128 {
+    let powers = (0..=38).filter_map(|exponent| 10u128.checked_pow(exponent));
+    let mut steps = powers.flat_map(|power| [1, 2, 5].map(|times| power.saturating_mul(times)));
+    steps.find(|step| *step >= least).unwrap_or(u128::MAX)
+}
+
+/// The multiples of a round number between two, which are two to six where these are far enough apart.
+fn ticks(from: u128, to: u128) -> impl Iterator<Item = u128> {
+    let step = round_up((to - from).div_ceil(5).max(1));
+    let first = from.div_ceil(step).checked_mul(step);
+    std::iter::successors(first, move |tick| tick.checked_add(step)).take_while(move |tick| *tick <= to)
 }
 
 /// From heights to pixels, in tenths.
@@ -169,6 +184,11 @@ impl Across {
     fn x(self, height: u32) -> i64 {
         let room = 10 * (WIDTH - LEFT - RIGHT);
         10 * LEFT + room * (i64::from(height) - self.from) / (self.to - self.from).max(1)
+    }
+
+    fn ticks(self) -> impl Iterator<Item = u32> {
+        let ticks = ticks(self.from.unsigned_abs().into(), self.to.unsigned_abs().into());
+        ticks.filter_map(|tick| u32::try_from(tick).ok())
     }
 }
 
@@ -189,9 +209,8 @@ impl Up {
         Up { from, room: most.saturating_add(margin) - from }
     }
 
-    /// Four parts of the room.
-    fn steps(self) -> impl Iterator<Item = u128> {
-        (0..=4).map(move |step| self.from + mul_div_floor(self.room, step, 4).unwrap_or(0))
+    fn ticks(self) -> impl Iterator<Item = u128> {
+        ticks(self.from, self.from + self.room)
     }
 
     fn y(self, top: i64, value: u128) -> i64 {
@@ -210,7 +229,7 @@ fn panel(
 ) {
     let right = WIDTH - RIGHT;
     let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{title}</text>", top - 12);
-    for value in y.steps() {
+    for value in y.ticks() {
         let at = tenths(y.y(top, value));
         let _ = writeln!(
             svg,
@@ -220,16 +239,15 @@ fn panel(
             label(value)
         );
     }
-    for step in 0..=4 {
-        let height = u32::try_from(x.from + (x.to - x.from) * step / 4).unwrap_or(u32::MAX);
+    for height in x.ticks() {
         let (at, below) = (tenths(x.x(height)), top + PANEL + 16);
         let _ = writeln!(svg, "<text x=\"{at}\" y=\"{below}\" text-anchor=\"middle\">{height}</text>");
     }
-    let _ = writeln!(svg, "<text x=\"8\" y=\"{}\">block height</text>", top + PANEL + 16);
+    let (middle, under) = (i64::midpoint(LEFT, right), top + PANEL + 34);
+    let _ = writeln!(svg, "<text x=\"{middle}\" y=\"{under}\" text-anchor=\"middle\">block height</text>");
     for (row, line) in (0..).zip(lines.values()) {
         let path = steps(line, x, |value| y.y(top, value));
-        let colour = colour(row);
-        let _ = writeln!(svg, "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>");
+        let _ = writeln!(svg, "<path d=\"{path}\" fill=\"none\" {}/>", stroke(row));
     }
 }
 
@@ -266,9 +284,11 @@ fn steps(line: &Line, x: Across, y: impl Fn(u128) -> i64) -> String {
     path
 }
 
-fn colour(row: i64) -> &'static str {
+/// How the line of a row is drawn: in a colour, and in dashes that leave the lines before it visible.
+fn stroke(row: i64) -> String {
     let row = usize::try_from(row).unwrap_or(0);
-    COLOURS[row % COLOURS.len()]
+    let (colour, dashes) = (COLOURS[row % COLOURS.len()], DASHES[row % DASHES.len()]);
+    format!("stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dashes}\"")
 }
 
 fn tenths(pixels: i64) -> String {
@@ -329,8 +349,78 @@ mod tests {
             (0..200_000u32).map(|n| point(n.into(), 10 + n, "p", 1_000_000 + u128::from(n % 97))).collect();
         let (svg, _) = draw(&points, Height::new(200_010));
         assert!(svg.len() < 1 << 20, "{} bytes", svg.len());
-        let (one, _) = draw(&[point(1, 10, "p", 2_000_000), point(2, 10, "p", 1_000_000)], Height::new(10));
-        assert!(one.contains(">1</text>") && !one.contains(">2</text>"), "the last of a height counts");
+    }
+
+    #[test]
+    fn every_state_of_a_height_is_drawn_and_the_last_one_goes_on() {
+        let states = [1_000_000, 500_000, 2_000_000, 1_500_000].map(|nav| point(1, 10, "p", nav));
+        let (svg, _) = draw(&states, Height::new(20));
+        let line = Up::over(&BTreeMap::from([(&states[0].pool, vec![(10, 500_000), (10, 2_000_000)])]));
+        let [least, most, last] = [500_000, 2_000_000, 1_500_000].map(|nav| tenths(line.y(TOP, nav)));
+        let path = format!("<path d=\"M90.0 {least}V{least}V{most}V{last}H880\"");
+        assert!(svg.contains(&path), "{path} in {svg}");
+    }
+
+    /// The pixels of a period that a line of these dashes has.
+    fn drawn_pixels(dashes: &str) -> Vec<usize> {
+        let mut lengths: Vec<usize> = dashes.split(' ').filter_map(|length| length.parse().ok()).collect();
+        if lengths.is_empty() {
+            lengths = vec![24, 0];
+        }
+        let dashes = lengths.iter().enumerate().flat_map(|(at, length)| vec![at % 2 == 0; *length]);
+        let period: Vec<bool> = dashes.collect();
+        assert_eq!(period.len(), 24, "{lengths:?}");
+        (0..24).filter(|pixel| period[*pixel]).collect()
+    }
+
+    #[test]
+    fn lines_that_coincide_are_all_visible() {
+        let mut owner = [0; 24];
+        for (row, dashes) in DASHES.iter().enumerate() {
+            drawn_pixels(dashes).into_iter().for_each(|pixel| owner[pixel] = row);
+        }
+        for row in 0..DASHES.len() {
+            assert!(owner.iter().filter(|of| **of == row).count() >= 3, "{row}: {owner:?}");
+        }
+        let (svg, _) = draw(&[point(1, 10, "l", 1_000_000), point(1, 10, "p", 1_000_000)], Height::new(20));
+        let strokes: Vec<_> =
+            svg.split("<path d=\"").skip(1).map(|part| part.split_once('"').unwrap().1).collect();
+        let own = |row| format!(" fill=\"none\" {}/>", stroke(row));
+        assert!(strokes[0].starts_with(&own(0)) && strokes[1].starts_with(&own(1)), "{strokes:?}");
+        assert_ne!(own(0), own(1));
+    }
+
+    #[test]
+    fn a_backing_that_does_not_exist_is_explained_and_not_drawn_empty() {
+        let mut none = point(1, 10, "l", 1_000_000);
+        (none.assets, none.reserves) = (Amount::ZERO, Amount::ZERO);
+        let (svg, _) = draw(&[none], Height::new(20));
+        assert!(svg.contains(UNBACKED) && !svg.contains("reserves over receipts"), "{svg}");
+        let (svg, _) = draw(&[point(1, 10, "p", 1_000_000)], Height::new(20));
+        assert!(!svg.contains(UNBACKED) && svg.contains("reserves over receipts"), "{svg}");
+    }
+
+    #[test]
+    fn ticks_are_multiples_of_round_numbers() {
+        let found = |from, to| ticks(from, to).collect::<Vec<_>>();
+        assert_eq!(found(121, 323), [150, 200, 250, 300]);
+        assert_eq!(found(10, 11), [10, 11]);
+        assert_eq!(found(7, 7), [7]);
+        assert_eq!(found(997_298, 1_040_000), [1_000_000, 1_010_000, 1_020_000, 1_030_000, 1_040_000]);
+        assert_eq!(found(0, u128::MAX), [0, 1, 2, 3].map(|n| n * 10u128.pow(38)));
+        for (least, round) in [(0, 1), (1, 1), (3, 5), (6, 10), (11, 20), (u128::MAX, u128::MAX)] {
+            assert_eq!(round_up(least), round, "{least}");
+        }
+    }
+
+    #[test]
+    fn the_axis_is_named_below_its_heights() {
+        let (svg, _) = draw(&[point(1, 121, "p", 1_000_000)], Height::new(323));
+        let y = |text: &str| {
+            let element = svg.split("<text ").find(|part| part.contains(&format!(">{text}<"))).unwrap();
+            element.split("y=\"").nth(1).unwrap().split('"').next().unwrap().parse::<i64>().unwrap()
+        };
+        assert!(y("block height") >= y("150") + 16, "{svg}");
     }
 
     /// The labels and the lines of a drawing of these values, one a block.
@@ -347,13 +437,13 @@ mod tests {
     #[test]
     fn labels_say_exactly_where_their_lines_are() {
         let (labels, _) = drawn(&[1_000_000, 1_000_001]);
-        assert_eq!(labels[..5], ["0.99", "0.995", "1", "1.005", "1.010001"]);
+        assert_eq!(labels[..5], ["0.99", "0.995", "1", "1.005", "1.01"]);
         assert_eq!(labels[5..], ["89%", "89.5%", "90%", "90.5%", "91%"]);
     }
 
     #[test]
     fn a_long_label_has_room_on_the_left() {
-        for (nav, room) in [(1_000_000, "viewBox=\"0 0 900 "), (u128::MAX, "viewBox=\"-238 0 1138 ")] {
+        for (nav, room) in [(1_000_000, "viewBox=\"0 0 900 "), (u128::MAX, "viewBox=\"-214 0 1114 ")] {
             let (svg, _) = draw(&[point(1, 10, "p", nav)], Height::new(10));
             assert!(svg.contains(room), "{}", &svg[..200]);
         }
@@ -367,7 +457,7 @@ mod tests {
             let (labels, lines) = drawn(&[0, top / 2, top]);
             let scale =
                 Up::over(&BTreeMap::from([(&PoolId::new("p").expect("a name"), vec![(1, 0), (2, top)])]));
-            assert_eq!(labels[4], decimal(scale.from + scale.room));
+            assert_eq!(labels[..scale.ticks().count()], scale.ticks().map(decimal).collect::<Vec<_>>());
             let [least, half, most] = [0, top / 2, top].map(|value| tenths(scale.y(TOP, value)));
             assert!(
                 lines[0].contains(&format!("V{half}")) && lines[0].contains(&format!("V{most}")),

@@ -9,7 +9,7 @@ use super::name;
 use super::outcome::Outcome;
 use super::refusal::{by_book, named};
 use crate::error::{Error, Result};
-use crate::input;
+use crate::input::{self, percent_arg};
 use crate::session::Session;
 use crate::spending::amount_arg;
 
@@ -19,7 +19,9 @@ pub(crate) enum PoolCommand {
     Open(Open),
     /// Record bitcoin that comes into a pool for all its shares; into a pool over receipts come shares, see --shares
     Reward(PoolReward),
-    /// Record cash for what a pool misses
+    /// Take back a reward of a pool, or a part of one, that never came
+    TakeReward(Missing),
+    /// Record cash for what a pool misses, or what has come of a loss after all
     MakeGood(Missing),
     /// Give up what a pool misses: its shares and exits bear it like a slashing
     WriteDown(Missing),
@@ -49,7 +51,7 @@ pub(crate) struct Open {
     #[arg(long, value_name = "POOL", value_parser = name::<PoolId>, requires = "leverage_limit")]
     over: Option<PoolId>,
     /// How much of what it holds its services count at most, all together
-    #[arg(long, value_name = "PERCENT", requires = "over")]
+    #[arg(long, value_name = "PERCENT", requires = "over", value_parser = percent_arg)]
     leverage_limit: Option<PartsPerMillion>,
     #[command(flatten)]
     at: At,
@@ -94,7 +96,7 @@ pub(crate) struct Choose {
     #[arg(value_parser = name::<ServiceId>)]
     service: ServiceId,
     /// The part
-    #[arg(value_name = "PERCENT")]
+    #[arg(value_name = "PERCENT", value_parser = percent_arg)]
     part: PartsPerMillion,
     #[command(flatten)]
     at: At,
@@ -216,6 +218,9 @@ pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
     match command {
         PoolCommand::Open(args) => open(args, session),
         PoolCommand::Reward(args) => reward(args, session),
+        PoolCommand::TakeReward(args) => {
+            plain(&args.at, Event::TakeReward { pool: args.pool.clone(), amount: args.amount }, session)
+        }
         PoolCommand::MakeGood(args) => {
             plain(&args.at, Event::MakeGood { pool: args.pool.clone(), amount: args.amount }, session)
         }

@@ -18,7 +18,7 @@ use super::outcome::watch;
 use super::refusal::by_book;
 use crate::commands::equivocation::{self, read_evidence};
 use crate::error::{Context, Error, Result};
-use crate::input::{self, KeyArg, key_arg};
+use crate::input::{self, KeyArg, key_arg, percent_arg};
 use crate::session::Session;
 use crate::spending::amount_arg;
 
@@ -36,14 +36,14 @@ pub(crate) struct ServiceAdd {
     /// What its rewards are counted in: the base units of its coin, such as ubbn
     #[arg(long, value_name = "NAME", value_parser = name::<Denomination>)]
     denomination: Denomination,
-    /// What an equivocation costs, as a decimal: the rate at which stakes must have signed their slashing in advance
+    /// What an equivocation costs, such as 0.1 or 10%: the rate at which stakes must have signed their slashing in advance
     #[arg(long, value_name = "RATE")]
     slashing_rate: String,
     /// The blocks for which a stake must stay slashable after it ended
     #[arg(long, value_name = "BLOCKS")]
     unbonding_time: u64,
     /// How often a stake may count, over all services together: 100% is once
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", value_parser = percent_arg)]
     leverage_limit: PartsPerMillion,
     #[command(flatten)]
     at: At,
@@ -66,7 +66,7 @@ pub(crate) struct ProviderAdd {
     #[arg(long, value_name = "NAME", value_parser = name::<ServiceId>)]
     service: ServiceId,
     /// Its part of every reward
-    #[arg(long, value_name = "PERCENT", default_value = "0%")]
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent_arg)]
     commission: PartsPerMillion,
     #[command(flatten)]
     at: At,
@@ -78,7 +78,7 @@ pub(crate) struct ProviderCommission {
     #[arg(value_parser = key_arg)]
     provider: KeyArg,
     /// Its part of every reward
-    #[arg(value_name = "PERCENT")]
+    #[arg(value_name = "PERCENT", value_parser = percent_arg)]
     commission: PartsPerMillion,
     /// The service
     #[arg(long, value_name = "NAME", value_parser = name::<ServiceId>)]

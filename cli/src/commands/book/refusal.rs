@@ -5,6 +5,7 @@ use tapstake_restake::{Book, BookError, Event, PoolError, PooledStatus, ShareErr
 
 use crate::error::Error;
 
+mod kind;
 mod next;
 mod rule;
 #[cfg(test)]
@@ -116,6 +117,9 @@ pub(super) fn by_book(error: BookError) -> Error {
 
 /// A refusal of an entry, with what the book knows of what it names.
 pub(super) fn in_book(book: &Book, event: &Event, error: BookError) -> Error {
+    if let Some(refusal) = kind::over_receipts(book, event) {
+        return refusal;
+    }
     match (&error, event) {
         (BookError::NothingOwed(_), Event::Claim { stake, service })
             if book.exposure(stake).is_ok_and(|exposure| !exposure.nominal.contains_key(service)) =>
@@ -186,15 +190,14 @@ pub(super) fn named(book: &Book, error: BookError) -> Error {
         _ => return by_book(error),
     };
     if let Some((_, over, _)) = book.lrt_pools().find(|(lrt, ..)| *lrt == name) {
-        let message = format!("pool {name} is over the receipts of {over}, not over stakes");
-        return Error::rule("unknown-pool", message).next(format!(
+        return kind::refused(name, over).next(format!(
             "what has to do with stakes, cash and exits goes by pool {over}: tapstake book pool redeem {name} takes shares of \
              {over} out, pool reward {name} --shares puts them in for all"
         ));
     }
     if book.pool(name).is_ok() {
         let message = format!("pool {name} is over stakes, not over receipts");
-        return Error::rule("unknown-pool", message)
+        return Error::rule("pool-kind", message)
             .next(format!("tapstake book pool open NAME --over {name} opens one over its receipts"));
     }
     let over = book.lrt_pools().map(|(name, ..)| name);

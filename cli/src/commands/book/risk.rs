@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 use tapstake_params::Height;
-use tapstake_restake::{Depeg, Nav, PoolId, RiskReport, Scenario, SlashedProviders};
+use tapstake_restake::{
+    BookError, Depeg, LrtRiskReport, Nav, PoolId, RiskReport, Scenario, SlashedProviders,
+};
 
 use super::outcome::surplus;
-use super::refusal::named;
+use super::refusal::{by_book, named};
 use super::{BookFile, name};
 use crate::error::Result;
 use crate::output::{Show, facts, table};
@@ -13,7 +15,7 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Risk {
-    /// Only this pool [default: all over stakes]
+    /// Only this pool, over stakes or over receipts [default: all]
     #[arg(long, value_parser = name::<PoolId>)]
     pool: Option<PoolId>,
     /// What the market pays for shares that opened at 1: a decimal such as 0.995, 99.5%, or 995000ppm
@@ -41,6 +43,7 @@ fn price(text: &str) -> Result<Nav, String> {
 #[derive(Serialize)]
 struct Risks {
     pools: Vec<PoolRisk>,
+    pools_over_receipts: Vec<LrtRisk>,
 }
 
 #[derive(Serialize)]
@@ -50,9 +53,18 @@ struct PoolRisk {
     report: RiskReport,
 }
 
+#[derive(Serialize)]
+struct LrtRisk {
+    pool: PoolId,
+    over: PoolId,
+    #[serde(flatten)]
+    report: LrtRiskReport,
+}
+
 impl Show for Risks {
     fn text(&self) -> String {
-        let parts: Vec<String> = self.pools.iter().map(PoolRisk::text).collect();
+        let over = self.pools_over_receipts.iter().map(LrtRisk::text);
+        let parts: Vec<String> = self.pools.iter().map(PoolRisk::text).chain(over).collect();
         if parts.is_empty() { "no pools".to_owned() } else { parts.join("\n\n") }
     }
 }
@@ -66,15 +78,7 @@ impl PoolRisk {
             ("height", report.height.to_string()),
             ("net asset value", report.nav.to_string()),
         ];
-        rows.extend(report.market.map(|market| ("market price", market.to_string())));
-        rows.extend(report.depeg.map(|depeg| {
-            let difference = match depeg {
-                Depeg::AtPar => "none".to_owned(),
-                Depeg::Discount(part) => format!("{part} below the net asset value"),
-                Depeg::Premium(part) => format!("{part} above the net asset value"),
-            };
-            ("difference", difference)
-        }));
+        rows.extend(priced(report.market, report.depeg));
         let ratio = report.backing_ratio.map_or("nothing is issued".to_owned(), |ratio| ratio.to_string());
         rows.extend([
             ("backing", ratio),
@@ -98,11 +102,46 @@ impl PoolRisk {
     }
 }
 
-fn row(scenario: &Scenario) -> Vec<String> {
-    let who = match scenario.slashed {
+impl LrtRisk {
+    fn text(&self) -> String {
+        let (report, over) = (&self.report, &self.over);
+        let mut rows = vec![
+            ("pool", format!("{}, over the receipts of {over}", self.pool)),
+            ("height", report.height.to_string()),
+            ("net asset value", report.nav.to_string()),
+        ];
+        rows.extend(priced(report.market, report.depeg));
+        rows.push(("worth", format!("{} sat", report.exposure.value.to_sat())));
+        let counted = report.exposure.nominal.iter().map(|(service, sat)| (service, format!("{sat} sat")));
+        rows.extend(counted.map(|(service, sat)| ("counted", format!("{sat} for {service}"))));
+        rows.push(("backing, exits", format!("those of pool {over}")));
+        let scenarios = report.providers.iter().chain([&report.every_provider]).map(|scenario| {
+            vec![who(scenario.slashed), scenario.loss.to_sat().to_string(), scenario.part.to_string()]
+        });
+        let header = ["if slashed", "loss sat", "of its worth"];
+        format!("{}\n{}", facts(rows), table(&header, &header[1..], scenarios))
+    }
+}
+
+fn priced(market: Option<Nav>, depeg: Option<Depeg>) -> Vec<(&'static str, String)> {
+    let market = market.map(|market| ("market price", market.to_string()));
+    let difference = depeg.map(|depeg| match depeg {
+        Depeg::AtPar => "none".to_owned(),
+        Depeg::Discount(part) => format!("{part} below the net asset value"),
+        Depeg::Premium(part) => format!("{part} above the net asset value"),
+    });
+    market.into_iter().chain(difference.map(|difference| ("difference", difference))).collect()
+}
+
+fn who(slashed: SlashedProviders) -> String {
+    match slashed {
         SlashedProviders::One(provider) => provider.to_string(),
         SlashedProviders::Every => "every provider".to_owned(),
-    };
+    }
+}
+
+fn row(scenario: &Scenario) -> Vec<String> {
+    let who = who(scenario.slashed);
     let sat = [scenario.loss, scenario.from_shares, scenario.from_queue].map(|sat| sat.to_sat().to_string());
     let [loss, shares, queue] = sat;
     vec![who, scenario.stakes.to_string(), loss, shares, queue, scenario.part.to_string()]
@@ -111,19 +150,31 @@ fn row(scenario: &Scenario) -> Vec<String> {
 pub(crate) fn run(args: &Risk, session: &Session<'_>) -> Result<()> {
     let ledger = args.book.open(session)?;
     let book = ledger.book();
-    let names: Vec<PoolId> = match &args.pool {
-        Some(pool) => vec![pool.clone()],
-        None => book.pools().map(|(name, _)| name.clone()).collect(),
-    };
+    let asked = |name: &PoolId| args.pool.as_ref().is_none_or(|pool| pool == name);
+    if let Some(pool) = &args.pool {
+        book.lrt_pool(pool)
+            .map(drop)
+            .or_else(|_| book.pool(pool).map(drop))
+            .map_err(|error| named(book, error))?;
+    }
     let height = args.height.map_or(book.height(), Height::new);
     if height < book.height() {
         session.out.warn(&format!("this is how things stand at the last entry, at height {}", book.height()));
     }
-    let pools = names.into_iter().map(|pool| {
-        let report = book.risk(&pool, height, args.price).map_err(|error| named(book, error))?;
-        Ok(PoolRisk { pool, report })
+    let pools = book.pools().map(|(name, _)| name).filter(|name| asked(name)).map(|pool| {
+        let report = book.risk(pool, height, args.price)?;
+        Ok(PoolRisk { pool: pool.clone(), report })
     });
-    session.out.show(&Risks { pools: pools.collect::<Result<_>>()? });
+    let over_receipts = book.lrt_pools().filter(|(name, ..)| asked(name)).map(|(pool, over, lrt)| {
+        let beneath = book.risk(over, height, None)?;
+        let report = LrtRiskReport::new(lrt, book.pool(over)?, &beneath, args.price)
+            .map_err(|error| BookError::Risk { pool: pool.clone(), error })?;
+        Ok(LrtRisk { pool: pool.clone(), over: over.clone(), report })
+    });
+    session.out.show(&Risks {
+        pools: pools.collect::<Result<_, _>>().map_err(by_book)?,
+        pools_over_receipts: over_receipts.collect::<Result<_, _>>().map_err(by_book)?,
+    });
     Ok(())
 }
 

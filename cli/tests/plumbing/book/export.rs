@@ -60,29 +60,51 @@ fn a_price_is_held_against_the_value_as_far_as_their_difference_fits() {
 fn a_pool_over_receipts_is_drawn_with_its_rate_times_the_value_beneath() {
     let kept = Kept::new();
     let svg = kept.folder.path().join("book.svg");
-    // The labels of the values: a tenth of the room is left below and above.
+    // The least and the greatest value that are drawn, in thousandths: labels say where which value is.
     let drawn = |filter: &str| {
         let drawn = kept.json(&format!("plot --out {} {filter}", svg.display()));
         let text = std::fs::read_to_string(&svg).unwrap();
-        let labels = text.split("text-anchor=\"end\">").skip(1).map(|part| part.split('<').next().unwrap());
-        let labels: Vec<_> = labels.map(str::to_owned).collect();
+        let panel = text.split("block height").next().unwrap();
+        let labels = panel.split(" y=\"").filter(|part| part.contains("text-anchor=\"end\">"));
+        let labels = labels.map(|part| {
+            let value = part.split("text-anchor=\"end\">").nth(1).unwrap().split('<').next().unwrap();
+            (part.split('"').next().unwrap().parse::<f64>().unwrap(), value.parse::<f64>().unwrap())
+        });
+        let labels: Vec<_> = labels.collect();
+        let [(low, least), .., (high, most)] = labels.as_slice() else { panic!("{panel}") };
+        let paths =
+            text.split("<path d=\"").skip(1).take(drawn["pools"].as_u64().unwrap().try_into().unwrap());
+        let ends = |c: char| !(c.is_ascii_digit() || c == '.');
+        let verticals = paths.flat_map(|path| path.split('"').next().unwrap().split('V').skip(1));
+        let values = verticals.map(|y| {
+            let y = y.split(ends).next().unwrap().parse::<f64>().unwrap();
+            let value = least + (most - least) * (low - y) / (low - high);
+            (value * 1_000.0).round()
+        });
+        let values: Vec<_> = values.collect();
+        let extreme = |pick: fn(f64, f64) -> f64| values.iter().copied().reduce(pick).unwrap();
         let counts = (drawn["pools"].as_u64().unwrap(), drawn["points"].as_u64().unwrap());
-        (counts, labels[0].clone(), labels[4].clone())
+        (counts, extreme(f64::min), extreme(f64::max))
     };
-    let told = |counts, least: &str, most: &str| (counts, least.to_owned(), most.to_owned());
-    assert_eq!(drawn("--pool l"), told((1, 1), "0.99", "1.01"));
+    let near = |(counts, least, most): (_, f64, f64), told: ((u64, u64), f64, f64)| {
+        assert_eq!(counts, told.0);
+        // A pixel is a hundredth of the room, at most.
+        assert!((least - told.1).abs() < 10.0 && (most - told.2).abs() < 10.0, "{least} {most}: {told:?}");
+    };
+    near(drawn("--pool l"), ((1, 1), 1_000.0, 1_000.0));
     let shares = |thousands: u128| thousands * 1_000 * 1_000_000;
     kept.entry(&format!("pool deposit l {} --holder =ann", shares(40)));
-    assert_eq!(drawn("--pool l"), told((1, 1), "0.99", "1.01"), "a deposit moves no rate");
+    // A deposit moves no rate.
+    near(drawn("--pool l"), ((1, 1), 1_000.0, 1_000.0));
     let reward = format!("pool reward l --shares {} --from bob --height 101", shares(20));
     kept.entry(&reward);
     // Half as much again, rounded down.
-    assert_eq!(drawn("--pool l"), told((1, 2), "0.950001", "1.549998"));
+    near(drawn("--pool l"), ((1, 2), 1_000.0, 1_500.0));
     kept.entry("pool reward p 150000sat --height 110");
     // From 1 to 1.999993 beneath, and to 1.999993 * 1.499999 here.
     assert_eq!(drawn("--pool p").0, (1, 4));
-    assert_eq!(drawn("--pool l"), told((1, 3), "0.800002", "3.199985"));
-    assert_eq!(drawn(""), told((2, 7), "0.800002", "3.199985"));
+    near(drawn("--pool l"), ((1, 3), 1_000.0, 2_999.0));
+    near(drawn(""), ((2, 7), 1_000.0, 2_999.0));
     let text = std::fs::read_to_string(&svg).unwrap();
     assert!(text.contains(">l</text>") && text.contains(">p</text>"), "{text}");
     kept.refused(&format!("plot --out {} --pool q", svg.display()), "unknown-pool");
