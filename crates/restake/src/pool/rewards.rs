@@ -68,15 +68,15 @@ impl Pool {
         dearest.sort_by(|(_, a), (_, b)| times(b, a).cmp(&times(a, b)));
         let (mut all, mut supply) = (self.assets().to_sat(), self.supply());
         let worth = |shares: u128, all: u64, supply: u128| {
-            let left = all.checked_sub(amount.to_sat())?;
-            let worth = mul_div_floor(shares, u128::from(left) + 1, supply.checked_add(VIRTUAL_SHARES)?)?;
-            // A part of what is left.
-            u64::try_from(worth).ok()
+            let Some(left) = all.checked_sub(amount.to_sat()) else { return 0 };
+            let worth = mul_div_floor(shares, u128::from(left) + 1, supply.saturating_add(VIRTUAL_SHARES));
+            // Shares that do not count yet may be worth more than there is.
+            worth.and_then(|worth| u64::try_from(worth).ok()).unwrap_or(u64::MAX)
         };
         let mut too_dear = 0;
         for (_, exit) in &dearest {
             let claim = exit.claim.to_sat();
-            if worth(exit.shares, all, supply).is_some_and(|worth| claim <= worth) {
+            if claim <= worth(exit.shares, all, supply) {
                 break;
             }
             all += claim;
@@ -88,7 +88,7 @@ impl Pool {
         let mut assets = all.checked_sub(amount.to_sat()).ok_or(nothing.clone())?;
         let mut claims = Vec::with_capacity(too_dear);
         for (id, exit) in &dearest[..too_dear] {
-            let claim = worth(exit.shares, all, supply).unwrap_or(0).min(exit.claim.to_sat());
+            let claim = worth(exit.shares, all, supply).min(exit.claim.to_sat());
             assets -= claim;
             claims.push((*id, claim));
         }
