@@ -401,7 +401,18 @@ impl Book {
     ///
     /// [`BookError::UnknownStake`] or [`BookError::UnknownService`].
     pub fn claimable(&self, outpoint: &OutPoint, service: &ServiceId) -> Result<u128, BookError> {
-        self.ledger.claimable(outpoint, service)
+        let (claims, service) = (self.ledger.claims(outpoint)?, self.ledger.registry.service(service)?);
+        Ok(claims.get(&service).copied().unwrap_or(0))
+    }
+
+    /// What a stake's owner can claim from every service that owes it something, by its name, in base units.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError::UnknownStake`].
+    pub fn claims(&self, outpoint: &OutPoint) -> Result<BTreeMap<&ServiceId, u128>, BookError> {
+        let claims = self.ledger.claims(outpoint)?.into_iter().filter(|(_, owed)| *owed > 0);
+        Ok(claims.map(|(service, owed)| (&self.ledger.registry.services[service].name, owed)).collect())
     }
 
     /// What an owner was paid in one denomination by all services that pay in it, in base units. Services choose the names of their

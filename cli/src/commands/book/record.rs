@@ -7,8 +7,8 @@ use bitcoin::{Amount, OutPoint};
 use clap::Subcommand;
 use tapstake_crypto::pop::Account;
 use tapstake_restake::{
-    Allocation, BookError, Denomination, End, Event, Part, PartsPerMillion, ServiceId, ServiceTerms,
-    StakeStatus, StakeView,
+    Allocation, Denomination, End, Event, Part, PartsPerMillion, ServiceId, ServiceTerms, StakeStatus,
+    StakeView,
 };
 use tapstake_verifier::equivocation::VerifiedEquivocation;
 
@@ -274,22 +274,20 @@ pub(crate) fn claim(args: &Claim, session: &Session<'_>) -> Result<()> {
 /// Pays all that stakes, or those of one owner, can claim. No claim changes what another one pays.
 fn claim_all(args: &Claim, opened: Opened, session: &Session<'_>) -> Result<()> {
     let book = opened.book();
-    let services = match &args.service {
-        Some(service) => vec![book.service(service).map_err(by_book)?],
-        None => book.services().collect(),
-    };
+    let asked = args.service.as_ref().map(|service| book.service(service)).transpose().map_err(by_book)?;
+    let asked = asked.map(|service| service.name);
+    let coins: BTreeMap<_, _> = book.services().map(|service| (service.name, service.terms)).collect();
     let (mut events, mut outcomes, mut sums) = (Vec::new(), Vec::new(), BTreeMap::<_, u128>::new());
     for stake in book.stakes().filter(|stake| args.owner.as_ref().is_none_or(|owner| owner == stake.owner)) {
-        for service in &services {
-            let paid = book.claimable(&stake.outpoint, service.name).map_err(by_book)?;
-            if paid == 0 {
-                continue;
+        let claims = book.claims(&stake.outpoint).map_err(by_book)?;
+        for (service, paid) in claims.into_iter().filter(|(name, _)| asked.is_none_or(|asked| asked == *name))
+        {
+            if let Some(terms) = coins.get(service) {
+                // Services choose the names of their coins: a sum of coins called alike may be more than can be counted.
+                let sum = sums.entry(terms.denomination.clone()).or_default();
+                *sum = sum.saturating_add(paid);
             }
-            let coin = &service.terms.denomination;
-            let sum = sums.entry(coin.clone()).or_default();
-            *sum =
-                sum.checked_add(paid).ok_or_else(|| by_book(BookError::Overflow("what is paid in all")))?;
-            let event = Event::Claim { stake: stake.outpoint, service: service.name.clone() };
+            let event = Event::Claim { stake: stake.outpoint, service: service.clone() };
             outcomes.push(watch(book, &event)(book));
             events.push(event);
         }

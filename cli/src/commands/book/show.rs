@@ -225,13 +225,7 @@ pub(super) fn service(book: &Book, name: &ServiceId) -> Result<Service, BookErro
 
 pub(super) fn stake(book: &Book, outpoint: &OutPoint) -> Result<Stake, BookError> {
     let (view, exposure) = (book.stake(outpoint)?, book.exposure(outpoint)?);
-    let mut claimable = BTreeMap::new();
-    for service in book.services() {
-        match book.claimable(outpoint, service.name)? {
-            0 => {}
-            owed => drop(claimable.insert(service.name.clone(), owed.to_string())),
-        }
-    }
+    let claims = book.claims(outpoint)?.into_iter();
     let (status, withdrawable_at) = self::status(view.status);
     let pool = book.minted_in(outpoint)?;
     let pooled = pool.and_then(|pool| book.pool(pool).ok()?.stake(outpoint).copied());
@@ -253,7 +247,7 @@ pub(super) fn stake(book: &Book, outpoint: &OutPoint) -> Result<Stake, BookError
         leverage: exposure.leverage_floor(),
         leaving: Left::of(&exposure),
         nominal_sat: exposure.nominal.into_iter().map(|(name, sat)| (name, sat.to_string())).collect(),
-        claimable,
+        claimable: claims.map(|(service, owed)| (service.clone(), owed.to_string())).collect(),
     })
 }
 

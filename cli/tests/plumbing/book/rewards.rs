@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use tapstake_ledger::Ledger;
+
 use super::{Kept, entries_of, outpoint};
 use crate::support::{KEYS, run, stdout};
 
@@ -65,6 +67,35 @@ fn all_that_stakes_can_claim_is_paid_together_and_summed_by_coin() {
     // Commission is not a stake's.
     let owed = kept.json("show")["services"][0]["providers"][0]["commission_owed"].clone();
     assert_eq!(owed, "10000");
+    assert_eq!(kept.json("audit")["verdict"], "the books balance");
+}
+
+#[test]
+fn a_service_that_names_its_coin_like_another_stops_no_claim() {
+    let kept = Kept::new();
+    kept.paid();
+    let mut ledger = Ledger::open(&kept.file()).unwrap();
+    let (most, provider) = (u128::MAX.to_string(), KEYS[1]);
+    let terms = json!({
+        "denomination": "ua", "slashing_rate": "0.1", "unbonding_time": 100, "leverage_limit": 2_000_000,
+    });
+    for (height, event) in [
+        (102, json!({"register_service": {"service": "evil", "terms": terms}})),
+        (102, json!({"register_provider": {"service": "evil", "provider": provider, "commission": 0}})),
+        (102, json!({"allocate": {"stake": outpoint(2), "service": "evil", "allocation": "shared"}})),
+        (
+            103,
+            json!({"reward": {"service": "evil", "provider": provider, "denomination": "ua", "amount": most}}),
+        ),
+    ] {
+        ledger.append(serde_json::from_value(json!({"height": height, "event": event})).unwrap()).unwrap();
+    }
+    drop(ledger);
+    assert_eq!(kept.json("show")["stakes"][1]["claimable"]["a"], "50000");
+    let claimed = kept.json("claim --all");
+    assert_eq!(claimed["entries"].as_array().unwrap().len(), 4);
+    // As much as can be counted.
+    assert_eq!(claimed["paid_in_all"], json!({"ua": most, "ub": "9500"}));
     assert_eq!(kept.json("audit")["verdict"], "the books balance");
 }
 

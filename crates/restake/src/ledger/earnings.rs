@@ -1,5 +1,7 @@
 //! What services pay, and to whom.
 
+use alloc::collections::BTreeMap;
+
 use bitcoin::{OutPoint, XOnlyPublicKey};
 use tapstake_params::Height;
 
@@ -39,18 +41,16 @@ impl Ledger {
         Ok(())
     }
 
-    /// What the stake's owner can claim from the service now.
-    pub(crate) fn claimable(&self, outpoint: &OutPoint, service: &ServiceId) -> Result<u128, BookError> {
-        let (stake, service) = (self.stake_id(outpoint)?, self.registry.service(service)?);
-        let mut sum = 0u128;
-        for position in &self.stakes[stake].positions {
+    /// What the stake's owner can claim now, by service.
+    pub(crate) fn claims(&self, outpoint: &OutPoint) -> Result<BTreeMap<u32, u128>, BookError> {
+        let mut sums = BTreeMap::<u32, u128>::new();
+        for position in &self.stakes[self.stake_id(outpoint)?].positions {
             let accumulator = &self.registry.accumulators[position.accumulator];
-            if accumulator.service == service {
-                let owed = position.settled(&accumulator.rewards)?.owed;
-                sum = sum.checked_add(owed).ok_or(BookError::Overflow("a claim"))?;
-            }
+            let owed = position.settled(&accumulator.rewards)?.owed;
+            let sum = sums.entry(accumulator.service).or_default();
+            *sum = sum.checked_add(owed).ok_or(BookError::Overflow("a claim"))?;
         }
-        Ok(sum)
+        Ok(sums)
     }
 
     pub(crate) fn claim(&mut self, outpoint: &OutPoint, service: &ServiceId) -> Result<(), BookError> {

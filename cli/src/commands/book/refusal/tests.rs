@@ -3,8 +3,8 @@ use std::path::Path;
 use bitcoin::{Amount, OutPoint};
 use tapstake_params::Height;
 use tapstake_restake::{
-    Backing, BookError, ExitId, HolderId, LrtError, PartsPerMillion, PoolError, PoolId, ServiceId, ShareError,
-    StakeStatus,
+    Backing, BookError, ExitId, HolderId, LrtError, PartsPerMillion, PoolError, PoolId, ServiceId,
+    ShareError, StakeStatus,
 };
 
 use super::by_book;
