@@ -148,6 +148,15 @@ fn no_account_is_a_tapstake_message() {
     for control in ["a\nb", "a\rb", "a\tb", "a\0b", "\u{85}"] {
         assert_eq!(Account::text(control), Err(AccountError::ControlCharacter));
     }
+    // Nor is one that shows as another.
+    for unseen in
+        ["\u{202e}ecila", "ali\u{200b}ce", "alice\u{2028}", "\u{feff}alice", "alice\u{e0041}", "ali\u{ad}ce"]
+    {
+        assert_eq!(Account::text(unseen), Err(AccountError::ControlCharacter), "{unseen:?}");
+    }
+    for seen in ["Zoë", "アリス", "a b", "😀"] {
+        assert_eq!(Account::text(seen).unwrap().as_text(), seen);
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub enum AccountKind {
     Bech32,
     /// Bytes, up to 64; the text is `0x` and lower-case hex, as Ethereum has it.
     Hex,
-    /// Any text, up to 128 bytes of UTF-8 without control characters; the raw bytes are those of the text.
+    /// Any text, up to 128 bytes of UTF-8 without control characters and such as are not seen; the raw bytes are those of the text.
     Text,
 }
 
@@ -67,8 +67,9 @@ pub enum AccountError {
         /// The most that are allowed.
         most: usize,
     },
-    /// A line feed or another control character.
-    #[error("account: there is a control character in it")]
+    /// A line feed or another control character, or one that is not seen and changes how others are: what is read must be what is
+    /// signed.
+    #[error("account: there is a control character in it, or one that is not seen")]
     ControlCharacter,
 }
 
@@ -119,7 +120,7 @@ impl Account {
     /// [`AccountError::Length`] or [`AccountError::ControlCharacter`].
     pub fn text(text: &str) -> Result<Self, AccountError> {
         check_length(text.len(), Self::MAX_TEXT)?;
-        if text.chars().any(char::is_control) {
+        if text.chars().any(|c| c.is_control() || is_unseen(c)) {
             return Err(AccountError::ControlCharacter);
         }
         Ok(Account { kind: AccountKind::Text, text: text.to_string(), raw: text.as_bytes().to_vec() })
@@ -139,6 +140,21 @@ impl Account {
     pub fn as_raw(&self) -> &[u8] {
         &self.raw
     }
+}
+
+/// Separators of lines, marks of direction, joiners, tags, and what else has no width.
+const fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 fn check_length(actual: usize, most: usize) -> Result<(), AccountError> {
