@@ -55,7 +55,7 @@ pub(crate) struct Log {
 }
 
 /// The names of all events: those that reading an event without a name expects.
-fn kinds() -> &'static [&'static str] {
+pub(super) fn kinds() -> &'static [&'static str] {
     #[derive(Debug)]
     struct Expected(&'static [&'static str]);
 

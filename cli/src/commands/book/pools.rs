@@ -2,7 +2,9 @@
 
 use bitcoin::{Amount, OutPoint};
 use clap::Subcommand;
-use tapstake_restake::{BookError, Event, ExitId, HolderId, PartsPerMillion, PoolError, PoolId, ServiceId};
+use tapstake_restake::{
+    Book, BookError, Event, ExitId, HolderId, PartsPerMillion, PoolError, PoolId, ServiceId,
+};
 
 use super::entry::At;
 use super::name;
@@ -42,7 +44,7 @@ pub(crate) enum PoolCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Open {
     /// Its name
-    #[arg(value_parser = name::<PoolId>)]
+    #[arg(value_parser = new_name)]
     pool: PoolId,
     /// The blocks for which an exit waits: at least as many as any of its stakes takes to unbond
     #[arg(long, value_name = "BLOCKS", required_unless_present = "over", conflicts_with = "over")]
@@ -119,8 +121,9 @@ pub(crate) struct Move {
     /// The pool over receipts
     #[arg(value_parser = name::<PoolId>)]
     pool: PoolId,
-    /// How many: in deposit shares of the pool beneath, in redeem shares of this pool
-    shares: u128,
+    /// How many, or all: in deposit shares of the pool beneath, in redeem shares of this pool
+    #[arg(value_parser = shares_arg)]
+    shares: Shares,
     /// Whose they are
     #[arg(long, value_parser = name::<HolderId>)]
     holder: HolderId,
@@ -145,8 +148,9 @@ pub(crate) struct Mint {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Transfer {
-    /// How many
-    shares: u128,
+    /// How many, or all
+    #[arg(value_parser = shares_arg)]
+    shares: Shares,
     /// The pool, over stakes or over receipts
     #[arg(long, value_parser = name::<PoolId>)]
     pool: PoolId,
@@ -162,9 +166,9 @@ pub(crate) struct Transfer {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Exit {
-    /// The shares to give up
-    #[arg(required_unless_present = "amount")]
-    shares: Option<u128>,
+    /// The shares to give up, or all
+    #[arg(required_unless_present = "amount", value_parser = shares_arg)]
+    shares: Option<Shares>,
     /// An exact amount to wait for instead, such as 5000sat
     #[arg(long, value_parser = amount_arg, conflicts_with = "shares")]
     amount: Option<Amount>,
@@ -210,6 +214,44 @@ pub(crate) struct Revive {
     at: At,
 }
 
+/// A name for a pool, which is not that of a pool's account.
+fn new_name(text: &str) -> Result<PoolId, String> {
+    match text.starts_with("lrt:") {
+        true => Err("names that begin with lrt: are accounts of pools".to_owned()),
+        false => name(text),
+    }
+}
+
+/// Shares as they are typed.
+#[derive(Debug, Clone, Copy)]
+enum Shares {
+    /// All that the holder has.
+    All,
+    Exact(u128),
+}
+
+fn shares_arg(text: &str) -> Result<Shares, String> {
+    match text {
+        "all" => Ok(Shares::All),
+        _ => text.parse().map(Shares::Exact).map_err(|_| "shares are a whole number, or all".to_owned()),
+    }
+}
+
+impl Shares {
+    const fn of(self, balance: u128) -> u128 {
+        match self {
+            Shares::All => balance,
+            Shares::Exact(shares) => shares,
+        }
+    }
+}
+
+/// The shares of a holder in a pool, of whichever kind.
+fn balance(book: &Book, pool: &PoolId, holder: &HolderId) -> u128 {
+    let over = book.lrt_pool(pool).map(|(lrt, _)| lrt.balance(holder));
+    over.or_else(|_| book.pool(pool).map(|pool| pool.balance(holder))).unwrap_or(0)
+}
+
 fn plain(at: &At, event: Event, session: &Session<'_>) -> Result<()> {
     at.open(session)?.make_one(event, session)
 }
@@ -241,12 +283,15 @@ pub(crate) fn pool(command: &PoolCommand, session: &Session<'_>) -> Result<()> {
             plain(at, Event::LeaveService { pool: pool.clone(), service: service.clone() }, session)
         }
         PoolCommand::Deposit(Move { pool, shares, holder, at }) => {
-            let (pool, holder, shares) = (pool.clone(), holder.clone(), *shares);
-            plain(at, Event::LrtDeposit { pool, holder, shares }, session)
+            let (opened, pool, holder) = (at.open(session)?, pool.clone(), holder.clone());
+            let beneath = opened.book().lrt_pool(&pool).map(|(_, beneath)| beneath.balance(&holder));
+            let shares = shares.of(beneath.unwrap_or(0));
+            opened.make_one(Event::LrtDeposit { pool, holder, shares }, session)
         }
         PoolCommand::Redeem(Move { pool, shares, holder, at }) => {
-            let (pool, holder, shares) = (pool.clone(), holder.clone(), *shares);
-            plain(at, Event::LrtRedeem { pool, holder, shares }, session)
+            let (opened, pool, holder) = (at.open(session)?, pool.clone(), holder.clone());
+            let shares = shares.of(balance(opened.book(), &pool, &holder));
+            opened.make_one(Event::LrtRedeem { pool, holder, shares }, session)
         }
     }
 }
@@ -275,8 +320,12 @@ pub(crate) fn mint(args: &Mint, session: &Session<'_>) -> Result<()> {
 }
 
 pub(crate) fn transfer(args: &Transfer, session: &Session<'_>) -> Result<()> {
-    let (pool, from, to, shares) = (args.pool.clone(), args.from.clone(), args.to.clone(), args.shares);
+    let (pool, from, to) = (args.pool.clone(), args.from.clone(), args.to.clone());
+    if from == to {
+        return Err(Error::usage(format!("{from} would give shares to itself")).next("name another holder"));
+    }
     let opened = args.at.open(session)?;
+    let shares = args.shares.of(balance(opened.book(), &pool, &from));
     let event = match opened.book().lrt_pool(&pool) {
         Ok(_) => Event::LrtTransfer { pool, from, to, shares },
         Err(_) => Event::Transfer { pool, from, to, shares },
@@ -285,12 +334,15 @@ pub(crate) fn transfer(args: &Transfer, session: &Session<'_>) -> Result<()> {
 }
 
 pub(crate) fn exit(args: &Exit, session: &Session<'_>) -> Result<()> {
-    let (pool, holder) = (args.pool.clone(), args.holder.clone());
-    let event = match (args.amount, args.shares) {
+    let (opened, pool, holder) = (args.at.open(session)?, args.pool.clone(), args.holder.clone());
+    let event = match (args.amount, args.shares.unwrap_or(Shares::Exact(0))) {
         (Some(amount), _) => Event::RequestWithdrawal { pool, holder, amount },
-        (None, shares) => Event::RequestExit { pool, holder, shares: shares.unwrap_or_default() },
+        (None, shares) => {
+            let shares = shares.of(balance(opened.book(), &pool, &holder));
+            Event::RequestExit { pool, holder, shares }
+        }
     };
-    plain(&args.at, event, session)
+    opened.make_one(event, session)
 }
 
 pub(crate) fn finalise(args: &Finalise, session: &Session<'_>) -> Result<()> {

@@ -1,5 +1,7 @@
 //! The names of the rules by which books refuse, and what to do next.
 
+use std::io::ErrorKind;
+
 use tapstake_ledger::{Damage, LedgerError};
 use tapstake_restake::{Book, BookError, Event, PoolError, PooledStatus, ShareError, StakeStatus};
 
@@ -29,6 +31,10 @@ fn by_ledger(error: LedgerError) -> Error {
                 book repair keeps the lines before, and says what is lost";
     let (rule, next, verification) = match &error {
         LedgerError::Exists { .. } => ("file", Some("give --book another name, or move it away"), false),
+        LedgerError::Io { error: cause, .. } if cause.kind() == ErrorKind::IsADirectory => {
+            ("file", Some("give the name of a file"), false)
+        }
+        LedgerError::Io { .. } => ("file", None, false),
         LedgerError::Missing { .. } => ("file", Some("tapstake book init begins one"), false),
         LedgerError::Unfinished { .. } => {
             ("file", Some("remove the empty file; tapstake book init then begins the book again"), false)

@@ -189,8 +189,11 @@ fn shares_of(shares: impl std::fmt::Display, pool: impl std::fmt::Display) -> St
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
+    use super::super::log::kinds;
     use super::*;
 
     const KEY: &str = "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
@@ -220,7 +223,7 @@ mod tests {
             "denomination": "ua", "slashing_rate": "0.1", "unbonding_time": 100, "leverage_limit": 2_000_000,
         });
         let part = json!({"exclusive": [{"provider": KEY, "amount": 700}]});
-        for (event, text) in [
+        let samples = [
             (
                 json!({"register_service": {"service": "a", "terms": terms}}),
                 "service a, pays in ua, slashing rate 10%, unbonding time 100 blocks, leverage limit 200%"
@@ -290,6 +293,10 @@ mod tests {
             ),
             (json!({"pool_reward": {"pool": "p", "amount": 5}}), "pool p, reward 5 sat".to_owned()),
             (
+                json!({"take_reward": {"pool": "p", "amount": 5}}),
+                "pool p, reward taken back 5 sat".to_owned(),
+            ),
+            (
                 json!({"request_exit": {"pool": "p", "holder": "ann", "shares": "7"}}),
                 "holder ann, given up 7 shares of p".to_owned(),
             ),
@@ -328,8 +335,12 @@ mod tests {
                 json!({"lrt_reward": {"pool": "l", "from": "ann", "shares": "7"}}),
                 "pool l, from ann, reward 7 shares of the pool beneath".to_owned(),
             ),
-        ] {
+        ];
+        let mut untold: BTreeSet<&str> = kinds().iter().copied().collect();
+        for (event, text) in samples {
+            untold.retain(|kind| event.get(kind).is_none());
             assert_eq!(said(event), text);
         }
+        assert_eq!(untold, BTreeSet::new(), "kinds of entries without words");
     }
 }

@@ -173,6 +173,7 @@ fn a_pool_over_receipts_where_one_over_stakes_is_asked_for_says_what_works() {
         ("exit 5 --pool l --holder =ann", "tapstake book pool redeem l 5 --holder =ann"),
         ("exit --amount 5sat --pool l --holder =ann", "tapstake book pool redeem l SHARES --holder =ann"),
         ("finalise --pool l", "p"),
+        ("pool take-reward l 5sat", "tapstake book pool take-reward p 5sat"),
         ("pool make-good l 5sat", "tapstake book pool make-good p 5sat"),
         ("pool write-down l 5sat", "tapstake book pool write-down p 5sat"),
         ("pool write-up l 5sat", "tapstake book pool write-up p 5sat"),
@@ -291,5 +292,64 @@ fn every_number_in_the_json_of_a_book_is_in_the_manual_as_it_is_written() {
         let rare = ["premium", "slashed_at", "withdrawable_at", "reward", "flows", "exposure"]
             .contains(&name.as_str());
         assert!(seen || rare, "{name} as {written} is nowhere");
+    }
+}
+
+#[test]
+fn all_shares_of_a_holder_are_all() {
+    let kept = Kept::new();
+    let put_in = kept.entry("pool deposit l all --holder bob");
+    assert_eq!(put_in["event"]["lrt_deposit"]["shares"], (50_000 * SAT).to_string());
+    let minted = put_in["shares"].clone();
+    assert_eq!(
+        kept.entry("transfer all --pool l --from bob --to cid")["event"]["lrt_transfer"]["shares"],
+        minted
+    );
+    assert_eq!(kept.entry("pool redeem l all --holder cid")["shares"], (50_000 * SAT).to_string());
+    kept.entry("transfer all --pool p --from cid --to bob");
+    assert_eq!(kept.entry("exit all --pool p --holder bob")["quoted_sat"], 50_000);
+    // Of nothing, all is nothing.
+    for line in [
+        "exit all --pool p --holder bob",
+        "pool redeem l all --holder cid",
+        "transfer all --pool p --from cid --to ann",
+    ] {
+        kept.refused(line, "nothing");
+    }
+    for line in ["exit ALL --pool p --holder bob", "exit 1.5 --pool p --holder bob"] {
+        let said = stderr(&run(&kept.line(line)));
+        assert!(said.contains("a whole number, or all"), "{line}: {said}");
+    }
+}
+
+#[test]
+fn what_changes_nothing_or_would_be_mistaken_is_not_recorded() {
+    let kept = Kept::new();
+    let before = std::fs::read(kept.file()).unwrap();
+    for (line, said) in [
+        ("transfer 5 --pool p --from bob --to bob", "bob would give shares to itself"),
+        ("pool open lrt:x --unbonding-time 9", "names that begin with lrt: are accounts of pools"),
+        (
+            "pool open lrt:x --over p --leverage-limit 100%",
+            "names that begin with lrt: are accounts of pools",
+        ),
+    ] {
+        let refused = run(&kept.line(line));
+        assert_eq!(refused.status.code(), Some(2), "{line}");
+        assert!(stderr(&refused).contains(said), "{line}: {}", stderr(&refused));
+    }
+    assert_eq!(std::fs::read(kept.file()).unwrap(), before);
+}
+
+#[test]
+fn a_folder_is_no_book_by_a_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["show", "audit", "pool open p --unbonding-time 9"] {
+        let refused = crate::support::error(&format!("book {command} --book {}", folder.path().display()), 1);
+        assert_eq!(
+            (&refused["rule"], &refused["next"]),
+            (&"file".into(), &"give the name of a file".into()),
+            "{command}"
+        );
     }
 }

@@ -25,6 +25,7 @@ const fn asked(event: &Event) -> Option<&PoolId> {
         | Event::RequestWithdrawal { pool, .. }
         | Event::FinaliseExit { pool, .. }
         | Event::PoolReward { pool, .. }
+        | Event::TakeReward { pool, .. }
         | Event::MakeGood { pool, .. }
         | Event::WriteDown { pool, .. }
         | Event::WriteUp { pool, .. }
@@ -43,7 +44,7 @@ fn instead(event: &Event, pool: &PoolId, over: &PoolId) -> String {
     };
     let beneath = |command, amount: &Amount| {
         let sat = amount.to_sat();
-        format!("stakes and cash are those of {over}: tapstake book pool {command} {over} {sat}sat")
+        format!("what comes and goes is that of {over}: tapstake book pool {command} {over} {sat}sat")
     };
     match event {
         Event::Mint { stake, holder, .. } => format!(
@@ -57,6 +58,7 @@ fn instead(event: &Event, pool: &PoolId, over: &PoolId) -> String {
              tapstake book pool reward {pool} --shares SHARES --from HOLDER, in shares of {over}",
             amount.to_sat()
         ),
+        Event::TakeReward { amount, .. } => beneath("take-reward", amount),
         Event::MakeGood { amount, .. } => beneath("make-good", amount),
         Event::WriteDown { amount, .. } => beneath("write-down", amount),
         Event::WriteUp { amount, .. } => beneath("write-up", amount),
