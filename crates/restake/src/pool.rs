@@ -247,7 +247,7 @@ impl Pool {
         if claim < quoted && surplus != Amount::ZERO {
             return Err(PoolError::Unsettled { id, lost: quoted - claim, surplus });
         }
-        // Losses are divided in whole satoshi, so a claim may be a satoshi above its shares' part.
+        // Losses are divided in whole satoshi, so a claim may be a satoshi or two above its shares' part.
         let worth = self.value_floor(shares).unwrap_or(claim);
         let paid = claim.min(worth);
         let cash = Amount::from_sat(self.cash);
