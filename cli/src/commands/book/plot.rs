@@ -100,8 +100,8 @@ const PANEL: i64 = 200;
 const TOP: i64 = 50;
 const GAP: i64 = 72;
 const COLOURS: [&str; 6] = ["#0b6bcb", "#c2410c", "#15803d", "#7e22ce", "#b91c1c", "#0f766e"];
-/// Dashes of a period of 24 pixels, later lines drawn over earlier ones: where all six coincide, each has pixels of its own.
-const DASHES: [&str; 6] = ["none", "12 12", "6 18", "0 12 6 6", "0 6 3 15", "0 18 3 3"];
+/// Dashes of a period of 16 pixels, later lines drawn over earlier ones: where all six coincide, each has pixels of its own.
+const DASHES: [&str; 6] = ["none", "8 8", "4 12", "0 8 4 4", "0 4 2 10", "0 12 2 2"];
 
 /// Heights and values in millionths, in the order of entries: several at a height where it has several entries.
 type Line = Vec<(u32, u128)>;
@@ -245,8 +245,14 @@ fn panel(
     }
     let (middle, under) = (i64::midpoint(LEFT, right), top + PANEL + 34);
     let _ = writeln!(svg, "<text x=\"{middle}\" y=\"{under}\" text-anchor=\"middle\">block height</text>");
-    for (row, line) in (0..).zip(lines.values()) {
-        let path = steps(line, x, |value| y.y(top, value));
+    let paths: Vec<_> = lines.values().map(|line| steps(line, x, |value| y.y(top, value))).collect();
+    // Between its dashes a line goes on faintly, below all dashes.
+    for (row, path) in (0..).zip(&paths) {
+        let colour = colour(row);
+        let _ =
+            writeln!(svg, "<path fill=\"none\" stroke=\"{colour}\" stroke-opacity=\"0.4\" d=\"{path}\"/>");
+    }
+    for (row, path) in (0..).zip(&paths) {
         let _ = writeln!(svg, "<path d=\"{path}\" fill=\"none\" {}/>", stroke(row));
     }
 }
@@ -284,10 +290,17 @@ fn steps(line: &Line, x: Across, y: impl Fn(u128) -> i64) -> String {
     path
 }
 
+fn colour(row: i64) -> &'static str {
+    nth(COLOURS, row)
+}
+
+fn nth(of: [&'static str; 6], row: i64) -> &'static str {
+    of[usize::try_from(row).unwrap_or(0) % of.len()]
+}
+
 /// How the line of a row is drawn: in a colour, and in dashes that leave the lines before it visible.
 fn stroke(row: i64) -> String {
-    let row = usize::try_from(row).unwrap_or(0);
-    let (colour, dashes) = (COLOURS[row % COLOURS.len()], DASHES[row % DASHES.len()]);
+    let (colour, dashes) = (colour(row), nth(DASHES, row));
     format!("stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dashes}\"")
 }
 
@@ -365,22 +378,22 @@ mod tests {
     fn drawn_pixels(dashes: &str) -> Vec<usize> {
         let mut lengths: Vec<usize> = dashes.split(' ').filter_map(|length| length.parse().ok()).collect();
         if lengths.is_empty() {
-            lengths = vec![24, 0];
+            lengths = vec![16, 0];
         }
         let dashes = lengths.iter().enumerate().flat_map(|(at, length)| vec![at % 2 == 0; *length]);
         let period: Vec<bool> = dashes.collect();
-        assert_eq!(period.len(), 24, "{lengths:?}");
-        (0..24).filter(|pixel| period[*pixel]).collect()
+        assert_eq!(period.len(), 16, "{lengths:?}");
+        (0..16).filter(|pixel| period[*pixel]).collect()
     }
 
     #[test]
     fn lines_that_coincide_are_all_visible() {
-        let mut owner = [0; 24];
+        let mut owner = [0; 16];
         for (row, dashes) in DASHES.iter().enumerate() {
             drawn_pixels(dashes).into_iter().for_each(|pixel| owner[pixel] = row);
         }
         for row in 0..DASHES.len() {
-            assert!(owner.iter().filter(|of| **of == row).count() >= 3, "{row}: {owner:?}");
+            assert!(owner.iter().filter(|of| **of == row).count() >= 2, "{row}: {owner:?}");
         }
         let (svg, _) = draw(&[point(1, 10, "l", 1_000_000), point(1, 10, "p", 1_000_000)], Height::new(20));
         let strokes: Vec<_> =
@@ -388,6 +401,9 @@ mod tests {
         let own = |row| format!(" fill=\"none\" {}/>", stroke(row));
         assert!(strokes[0].starts_with(&own(0)) && strokes[1].starts_with(&own(1)), "{strokes:?}");
         assert_ne!(own(0), own(1));
+        let faint = svg.matches("stroke-opacity").count();
+        assert_eq!(faint, svg.matches("<path d=").count(), "each line is there between its dashes");
+        assert!(svg.find("stroke-opacity") < svg.find("<path d="), "below all dashes: {svg}");
     }
 
     #[test]

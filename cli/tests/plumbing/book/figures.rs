@@ -83,9 +83,9 @@ fn a_line_that_lies_on_another_is_dashed_and_so_is_its_name() {
     let paths = drawing.paths();
     assert_eq!(paths[0], paths[1], "they coincide");
     let dashes = drawing.between("stroke-dasharray=\"", "\"");
-    assert_eq!(dashes[..2], ["none", "12 12"]);
+    assert_eq!(dashes[..2], ["none", "8 8"]);
     // In the legend once more: a line for each name.
-    assert_eq!(dashes[dashes.len() - 2..], ["none", "12 12"]);
+    assert_eq!(dashes[dashes.len() - 2..], ["none", "8 8"]);
 }
 
 #[test]
