@@ -194,7 +194,7 @@ pub struct ServiceLine {
     /// The provider's part of that, in satoshi, rounded down.
     #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub commission: Amount,
-    /// The rest, in satoshi.
+    /// The rest, in satoshi: up to one more than what the rate after commission earns.
     #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub net: Amount,
 }
@@ -212,7 +212,7 @@ pub struct Valued {
     pub earned: u128,
 }
 
-/// The answer. Every number is rounded down.
+/// The answer. Every number is rounded down, but for what the commission leaves of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct YieldReport {
     /// The stake, in satoshi.

@@ -156,6 +156,10 @@ fn next_in(book: &Book, event: &Event, error: &BookError) -> Option<String> {
              another book",
             book.height()
         )),
+        (
+            BookError::Pool { error: PoolError::Shares(ShareError::Nothing), .. },
+            Event::ExpandStake { .. },
+        ) => Some("leave --holder out: the stake is worth no more than before".to_owned()),
         // Only a pool gets a coin back, and once.
         (BookError::StakeEnded { outpoint, status }, _) => {
             let pool = book.minted_in(outpoint).ok().flatten();

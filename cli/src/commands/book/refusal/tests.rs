@@ -198,3 +198,19 @@ fn a_refusal_says_what_to_do_by_its_values() {
         assert!(error.what_next().is_some_and(|said| said.contains(next)), "{rule}: {error:?}");
     }
 }
+
+#[test]
+fn an_expansion_that_is_worth_no_more_is_told_to_leave_the_holder_out() {
+    let coin = |n: u32| format!("{n:064x}:0");
+    let event = serde_json::from_value(
+        serde_json::json!({"expand_stake": {"of": coin(1), "holder": "ann", "stake": {
+            "outpoint": coin(2), "spends": [coin(1)], "unbonding": coin(3), "value": 100_000, "slashed": 10_000, "refund": 89_900,
+            "unbonding_refund": 89_850, "owner": "text:ann", "expires_at": 12_000, "unbonding_time": 100, "inclusion_height": 110,
+            "providers": ["79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"],
+        }}}),
+    );
+    let pool = PoolId::new("p").expect("a name");
+    let nothing = BookError::Pool { pool, error: PoolError::Shares(ShareError::Nothing) };
+    let refusal = super::in_book(&tapstake_restake::Book::new(), &event.expect("an event"), nothing);
+    assert!(refusal.what_next().is_some_and(|next| next.starts_with("leave --holder out")), "{refusal:?}");
+}
