@@ -212,7 +212,9 @@ fn one_stake_secures_two_services_a_pool_issues_receipts_and_a_slashing_reaches_
     book(&user, &format!("plot --out {}", drawing.display()));
     let svg = fs::read_to_string(&drawing).unwrap();
     assert!(
-        svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>") && svg.matches("<path ").count() == 2
+        svg.starts_with("<svg ")
+            && svg.trim_end().ends_with("</svg>")
+            && svg.matches("<path d=").count() == 2
     );
     assert_eq!(user.run(&["book", "plot", "--out", &proof]).refused(1)["rule"], "file");
     assert!(fs::read_to_string(&proof).unwrap().starts_with('{'), "no drawing takes another file's place");

@@ -87,9 +87,11 @@ fn work_arg(text: &str) -> Result<Work, String> {
 }
 
 pub(crate) fn run(args: &Args, session: &Session<'_>) -> Result<()> {
-    let Judged { verdict, source, warnings } = judge(&args.flags, &args.proof, false, session)?;
+    let proof = proof::read(&args.proof)?;
+    let known = Known::of(&args.flags, session)?;
+    let Judged { verdict, warnings } = judge(&args.flags, proof, &known, false, session)?;
     warnings.iter().for_each(|warning| session.out.warn(warning));
-    let spends = look_for_spends(source.as_ref(), verdict.included(), session)?;
+    let spends = look_for_spends(known.source.as_ref(), verdict.included(), session)?;
     session.out.show(&Report::new(&verdict, spends));
     Ok(())
 }
@@ -119,13 +121,16 @@ fn stakes(
     unspent: bool,
     session: &Session<'_>,
 ) -> Result<Vec<VerifiedStake>> {
+    // A file that is none is found before all headers of a chain are asked for.
+    let read = proofs.iter().map(|file| Ok((file, proof::read(file)?))).collect::<Result<Vec<_>>>()?;
+    let known = Known::of(args, session)?;
     let (mut stakes, mut said) = (Vec::new(), Vec::<(String, Vec<&Path>)>::new());
-    for proof in proofs {
-        let (stake, warnings) = stake(args, proof, unspent, session).context(proof.display())?;
+    for (file, proof) in read {
+        let (stake, warnings) = stake(args, proof, &known, unspent, session).context(file.display())?;
         for warning in warnings {
             match said.iter_mut().find(|(message, _)| *message == warning) {
-                Some((_, files)) => files.push(proof),
-                None => said.push((warning, vec![proof])),
+                Some((_, files)) => files.push(file),
+                None => said.push((warning, vec![file])),
             }
         }
         stakes.push(stake);
@@ -143,14 +148,15 @@ fn stakes(
 /// The stake of a proof, which must be slashable, and what a person should know of how it was judged.
 fn stake(
     args: &Flags,
-    proof: &Path,
+    proof: StakeProof,
+    known: &Known,
     unspent: bool,
     session: &Session<'_>,
 ) -> Result<(VerifiedStake, Vec<String>)> {
-    let Judged { verdict, source, mut warnings } = judge(args, proof, true, session)?;
+    let Judged { verdict, mut warnings } = judge(args, proof, known, true, session)?;
     let Verdict::Slashable(stake) = verdict else { return Err(refused(VerifyError::NoDelegation)) };
     if unspent {
-        let spends = look_for_spends(source.as_ref(), stake.included(), session)?;
+        let spends = look_for_spends(known.source.as_ref(), stake.included(), session)?;
         if spends != Spends::NoneReported {
             warnings.push(format!("spends of the stake: {spends}"));
         }
@@ -161,17 +167,49 @@ fn stake(
 /// What a proof shows.
 struct Judged {
     verdict: Verdict,
-    /// The source that was asked for headers.
-    source: Option<Source>,
     /// What a person should know of how it was judged.
     warnings: Vec<String>,
 }
 
-fn judge(args: &Flags, proof: &Path, must_be_slashable: bool, session: &Session<'_>) -> Result<Judged> {
+/// What all proofs of a command are held against.
+struct Known {
+    /// Who is asked for headers and spends.
+    source: Option<Source>,
+    /// All headers from the genesis block on, where the source or a file has them.
+    chain: Option<HeaderChain>,
+    /// The headers of a file that start above it, or none.
+    above: Vec<Header>,
+}
+
+impl Known {
+    fn of(args: &Flags, session: &Session<'_>) -> Result<Self> {
+        let network = session.schedule()?.network();
+        let source = args.live.then(|| args.source.connect(session)).transpose()?;
+        let (mut chain, mut above) = (None, Vec::new());
+        if let Some(path) = &args.headers {
+            let headers = file_headers(path)?;
+            if headers[0] == genesis_block(network).header {
+                chain = Some(chain_of(Anchor::genesis(network), &headers, args.now())?);
+            } else {
+                above = headers;
+            }
+        } else if let Some(source) = &source {
+            chain = Some(live_chain(source.chain(), network, session)?);
+        }
+        Ok(Known { source, chain, above })
+    }
+}
+
+fn judge(
+    args: &Flags,
+    mut proof: StakeProof,
+    known: &Known,
+    must_be_slashable: bool,
+    session: &Session<'_>,
+) -> Result<Judged> {
     let mut warnings = Vec::new();
     let schedule = session.schedule()?;
     let network = schedule.network();
-    let mut proof = proof::read(proof)?;
     // Who trusts the stake's very block, and has no other header, has settled how deep it is.
     let own_block = Some((proof.inclusion_height, proof.block_hash()));
     let in_trusted =
@@ -180,18 +218,16 @@ fn judge(args: &Flags, proof: &Path, must_be_slashable: bool, session: &Session<
     let confirmations = args.min_confirmations.unwrap_or(least);
     let policy = Policy {
         max_registration_gap: args.max_registration_gap,
-        now: args.clock.then(now),
+        now: args.now(),
         least_work: Some(args.least_work(network, &proof, confirmations)),
         only_phase_1: args.phase_1,
         ..Policy::new(Depth::Confirmations(confirmations))
     };
-    let source = args.live.then(|| args.source.connect(session)).transpose()?;
-    let chain = match (&args.headers, &source) {
-        (Some(path), _) => Some(file_chain(path, network, &proof, policy.now)?),
-        (None, Some(source)) => Some(live_chain(source.chain(), network, session)?),
-        (None, None) => None,
+    let from_above = match known.above.as_slice() {
+        [] => None,
+        headers => Some(chain_of(anchor_of(network, &proof, headers)?, headers, policy.now)?),
     };
-    let ground = match &chain {
+    let ground = match known.chain.as_ref().or(from_above.as_ref()) {
         Some(chain) => {
             check_trusted(chain, args.anchor)?;
             Ground::Chain(chain)
@@ -224,7 +260,7 @@ fn judge(args: &Flags, proof: &Path, must_be_slashable: bool, session: &Session<
     if args.require_active {
         stake.require_active().map_err(|expired| Error::verification(expired.rule().name(), expired))?;
     }
-    Ok(Judged { verdict, source, warnings })
+    Ok(Judged { verdict, warnings })
 }
 
 /// What the proof's block is held against.
@@ -288,6 +324,11 @@ impl Verdict {
 }
 
 impl Flags {
+    /// This machine's clock, if it is to be asked.
+    fn now(&self) -> Option<u32> {
+        self.clock.then(now)
+    }
+
     /// What the headers must weigh, whether a proof, a file or one server brings them: the price of forging them.
     fn least_work(&self, network: Network, proof: &StakeProof, confirmations: u32) -> Work {
         if let Some(work) = self.min_work {
@@ -339,16 +380,18 @@ fn look_for_spends(source: Option<&Source>, stake: &IncludedStake, session: &Ses
     }
 }
 
-/// The chain of a file's headers: from the genesis block or, if they start above it, from where the proof says its block
-/// is.
-fn file_chain(path: &Path, network: Network, proof: &StakeProof, now: Option<u32>) -> Result<HeaderChain> {
+/// The headers of a file, which are not none.
+fn file_headers(path: &Path) -> Result<Vec<Header>> {
     let raw = input::bytes(path)?;
-    let split = headers::split(&raw).context(path.display())?;
-    let all: Vec<Header> = split.iter().map(headers::from_raw).collect();
-    let mut chain = HeaderChain::new(anchor_of(network, proof, &all)?, 0);
+    Ok(headers::split(&raw).context(path.display())?.iter().map(headers::from_raw).collect())
+}
+
+/// The chain of headers of which the first is the anchor's.
+fn chain_of(anchor: Anchor, headers: &[Header], now: Option<u32>) -> Result<HeaderChain> {
+    let mut chain = HeaderChain::new(anchor, 0);
     match now {
-        Some(now) => chain.extend_at(&all[1..], now),
-        None => chain.extend(&all[1..]),
+        Some(now) => chain.extend_at(&headers[1..], now),
+        None => chain.extend(&headers[1..]),
     }
     .map_err(refusal)?;
     Ok(chain)
@@ -366,10 +409,8 @@ fn check_trusted(chain: &HeaderChain, trusted: Option<(Height, BlockHash)>) -> R
 /// Difficulty 5.6e13, that of late 2023: every block with Babylon's stakes is above it.
 const MAINNET_FLOOR_BITS: u32 = 0x1705_0000;
 
+/// Where headers begin that do not begin with the genesis block: where the proof says, of whose block one is.
 fn anchor_of(network: Network, proof: &StakeProof, headers: &[Header]) -> Result<Anchor> {
-    if headers[0] == genesis_block(network).header {
-        return Ok(Anchor::genesis(network));
-    }
     let above = headers.iter().position(|header| *header == proof.header);
     let above = above.and_then(|above| u32::try_from(above).ok());
     let start = above.and_then(|above| proof.inclusion_height.checked_sub(above)).ok_or_else(|| {
