@@ -80,14 +80,14 @@ pub(crate) fn rate(text: &str) -> Result<SlashingRate> {
     Ok(rate.ok_or_else(|| RateError::OutOfRange(text.into()))?)
 }
 
-/// A rate as a percentage, in millionths, or as a decimal part of the whole. Without a point a plain number is none: 2 may be
-/// meant as 2% and as 200%.
+/// A rate as a percentage, in millionths, or as a decimal below 1. Other plain numbers are none: 2 and 2.0 may be meant as 2%
+/// and as 200%.
 pub(crate) fn percent_arg(text: &str) -> Result<PartsPerMillion, String> {
-    let decimal = || text.parse::<Nav>().ok().filter(|_| text.contains('.')).map(Nav::millionths);
+    let decimal = || text.parse::<Nav>().ok().filter(|_| text.starts_with("0.")).map(Nav::millionths);
     let part = || decimal().and_then(|millionths| u32::try_from(millionths).ok()).map(PartsPerMillion::new);
     text.parse().ok().or_else(part).ok_or_else(|| {
-        "write a percentage with at most 4 decimals such as 6% or 0.25%, the same as a decimal such as 0.06 or 0.0025, or \
-         millionths such as 2500ppm"
+        "write a percentage with at most 4 decimals such as 6% or 0.25%, the same as a decimal below 1 such as 0.06 or \
+         0.0025, or millionths such as 2500ppm"
             .to_owned()
     })
 }
@@ -147,12 +147,26 @@ mod tests {
     #[test]
     fn a_rate_is_a_percentage_millionths_or_a_decimal_with_a_point() {
         for (text, millionths) in
-            [("5%", 50_000), ("0.05", 50_000), ("50000ppm", 50_000), ("2.0", 2_000_000), ("0.000001", 1)]
+            [("5%", 50_000), ("0.05", 50_000), ("50000ppm", 50_000), ("0.999999", 999_999), ("0.000001", 1)]
         {
             assert_eq!(percent_arg(text), Ok(PartsPerMillion::new(millionths)), "{text}");
         }
-        for bad in ["5", "2", "", ".5", "5.", "-0.05", "0.0000001", "4294.967296", "0,05", "1e-2", "0.05 %x"]
-        {
+        for bad in [
+            "5",
+            "2",
+            "1.0",
+            "2.0",
+            "00.5",
+            "",
+            ".5",
+            "5.",
+            "-0.05",
+            "0.0000001",
+            "4294.967296",
+            "0,05",
+            "1e-2",
+            "0.05 %x",
+        ] {
             assert!(percent_arg(bad).is_err(), "{bad}");
         }
     }

@@ -15,7 +15,7 @@ fn a_rate_is_a_percentage_or_a_decimal_wherever_one_is_asked_for() {
         );
         json(&line)["entries"][0]["event"]["register_service"]["terms"].clone()
     };
-    assert_eq!(add("a", "0.1", "200%"), add("b", "10%", "2.0"));
+    assert_eq!(add("a", "0.1", "200%"), add("b", "10%", "2000000ppm"));
     let commission = |key: &str, rate: &str| {
         let line = format!("book provider add {key} --service a --commission {rate} --book {book}");
         json(&line)["entries"][0]["event"]["register_provider"]["commission"].clone()

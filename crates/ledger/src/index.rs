@@ -164,10 +164,12 @@ impl Index {
         let copy = || {
             let folder = tempfile::tempdir()?;
             for end in ["", "-journal", "-wal"] {
-                match fs::copy(with_end(file, end), with_end(&folder.path().join("index"), end)) {
-                    Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    other => other.map(drop)?,
-                }
+                // What may only be read may be written in the copy.
+                let mut from = match File::open(with_end(file, end)) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    other => other?,
+                };
+                io::copy(&mut from, &mut File::create(with_end(&folder.path().join("index"), end))?)?;
             }
             Ok(folder)
         };

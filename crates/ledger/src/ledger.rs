@@ -330,7 +330,7 @@ impl Ledger {
         lines.extend_from_slice(&text);
         let points = self.series.after(&self.book, &entry.event);
         let Entry { height, event } = entry;
-        let record = Record { counter, height, kind: line::kind(&text).to_owned(), event };
+        let record = Record { counter, height, kind: event.kind().to_owned(), event };
         Ok(Taken { record, start, points })
     }
 
@@ -425,7 +425,7 @@ impl Ledger {
         let text = self.journal.line_at(row.start)?;
         let differs = |_| self.differs("the place", row.counter);
         let Entry { height, event } = line::parse(&text, row.counter).map_err(differs)?;
-        Ok(Record { counter: row.counter, height, kind: line::kind(&text).to_owned(), event })
+        Ok(Record { counter: row.counter, height, kind: event.kind().to_owned(), event })
     }
 
     /// What the pools, or one of them, were worth after each entry that changed that, oldest first.

@@ -216,11 +216,3 @@ pub(crate) fn parse(line: &[u8], expected: u64) -> Result<Entry, Damage> {
     }
     Ok(Entry { height, event })
 }
-
-/// The name of the event in a line that was parsed.
-pub(crate) fn kind(line: &[u8]) -> &str {
-    const BEFORE: &[u8] = b"\"event\":{\"";
-    let start = line.windows(BEFORE.len()).position(|window| window == BEFORE).map(|at| at + BEFORE.len());
-    let name = start.and_then(|start| line[start..].split(|byte| *byte == b'"').next());
-    name.and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
-}

@@ -39,10 +39,10 @@ pub(crate) fn replay(
         };
         let taken = line::parse(text, counter).and_then(|entry| {
             book.apply(&entry).map_err(|error| Damage::Refused(error.into()))?;
-            Ok((entry, line::kind(text).to_owned()))
+            Ok(entry)
         });
-        let (entry, kind) = match taken {
-            Ok(taken) => taken,
+        let entry = match taken {
+            Ok(entry) => entry,
             Err(damage) => {
                 let rest = journal.rest(&tip, Some(damage))?;
                 return Ok(Replayed { book, series, tip, rest: Some(rest) });
@@ -50,6 +50,6 @@ pub(crate) fn replay(
         };
         tip = lines.tip();
         let points = series.after(&book, &entry.event);
-        each(Step { tip, height: entry.height, kind: &kind, start, points: &points })?;
+        each(Step { tip, height: entry.height, kind: entry.event.kind(), start, points: &points })?;
     }
 }

@@ -180,8 +180,10 @@ impl Book {
     ) -> Result<(), BookError> {
         let mut inputs = self.ledger.spent_by(stake).filter(|known| Some(*known) != expanded);
         let counts = |known: &u32| {
-            self.receipts.counts(&self.ledger, *known)
-                || self.ledger.leaving_of(*known, height).next().is_some()
+            // An unbonding output has waited; what spends the stake itself can come in as what it has become.
+            let becomes = stake.data().spends.contains(&self.ledger.stakes[*known].outpoint);
+            let relied_on = becomes && self.ledger.leaving_of(*known, height).next().is_some();
+            relied_on || self.receipts.counts(&self.ledger, *known)
         };
         match inputs.find(counts) {
             Some(known) => {

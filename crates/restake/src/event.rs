@@ -236,7 +236,7 @@ pub enum Event {
         #[serde(with = "bitcoin::amount::serde::as_sat")]
         amount: Amount,
     },
-    /// A reward of a pool, or a part of one, that never came is taken back from its shares and its cash.
+    /// A reward of a pool, or a part of one, that never came is taken back, as long as nothing was priced with it.
     TakeReward {
         /// The pool.
         pool: PoolId,
@@ -322,6 +322,45 @@ pub enum Event {
 }
 
 impl Event {
+    /// Its name, as a journal has it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Event::RegisterService { .. } => "register_service",
+            Event::RegisterProvider { .. } => "register_provider",
+            Event::SetCommission { .. } => "set_commission",
+            Event::AdmitStake { .. } => "admit_stake",
+            Event::ExpandStake { .. } => "expand_stake",
+            Event::Allocate { .. } => "allocate",
+            Event::Reward { .. } => "reward",
+            Event::Claim { .. } => "claim",
+            Event::ClaimCommission { .. } => "claim_commission",
+            Event::GiveBack { .. } => "give_back",
+            Event::EndStake { .. } => "end_stake",
+            Event::ReviveStake { .. } => "revive_stake",
+            Event::Slash { .. } => "slash",
+            Event::OpenPool { .. } => "open_pool",
+            Event::Mint { .. } => "mint",
+            Event::Transfer { .. } => "transfer",
+            Event::PoolReward { .. } => "pool_reward",
+            Event::RequestExit { .. } => "request_exit",
+            Event::RequestWithdrawal { .. } => "request_withdrawal",
+            Event::FinaliseExit { .. } => "finalise_exit",
+            Event::ReturnStake { .. } => "return_stake",
+            Event::MakeGood { .. } => "make_good",
+            Event::WriteDown { .. } => "write_down",
+            Event::WriteUp { .. } => "write_up",
+            Event::TakeReward { .. } => "take_reward",
+            Event::TakeCash { .. } => "take_cash",
+            Event::OpenLrt { .. } => "open_lrt",
+            Event::ChooseService { .. } => "choose_service",
+            Event::LeaveService { .. } => "leave_service",
+            Event::LrtDeposit { .. } => "lrt_deposit",
+            Event::LrtRedeem { .. } => "lrt_redeem",
+            Event::LrtTransfer { .. } => "lrt_transfer",
+            Event::LrtReward { .. } => "lrt_reward",
+        }
+    }
+
     /// A verified stake comes into the books.
     pub fn admit(stake: &VerifiedStake) -> Self {
         Event::AdmitStake { stake: Box::new(AdmittedStake::from(stake)) }

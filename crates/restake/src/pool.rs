@@ -53,6 +53,8 @@ pub struct Pool {
     cash: u64,
     queue: ExitQueue,
     run: Option<Run>,
+    /// Rewards that nothing was priced or divided with yet.
+    fresh: u64,
     flows: Flows,
 }
 
@@ -66,6 +68,7 @@ impl Pool {
             cash: 0,
             queue: ExitQueue::new(unbonding),
             run: None,
+            fresh: 0,
             flows: Flows::default(),
         }
     }
@@ -101,7 +104,7 @@ impl Pool {
         }
         let shares = self.shares.deposit(holder, value.to_sat().into())?;
         self.flows.minted += u128::from(value.to_sat());
-        self.run = None;
+        (self.run, self.fresh) = (None, 0);
         Ok(shares)
     }
 
@@ -214,7 +217,7 @@ impl Pool {
         height: Height,
     ) -> Result<ExitId, PoolError> {
         self.shares.redeem(holder, shares, quoted.to_sat().into())?;
-        self.run = None;
+        (self.run, self.fresh) = (None, 0);
         Ok(self.queue.push(holder.clone(), shares, quoted, height))
     }
 

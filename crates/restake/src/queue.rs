@@ -34,7 +34,7 @@ pub struct Exit {
     pub requested_at: Height,
     /// The first height at which it may be paid.
     pub matures_at: Height,
-    /// What the shares were worth then, in satoshi, without rewards that were taken back since: the most that is ever paid.
+    /// What the shares were worth then, in satoshi: the most that is ever paid.
     #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub quoted: Amount,
     /// That, less the losses since, in satoshi.
@@ -114,16 +114,6 @@ impl ExitQueue {
         self.total += quoted.to_sat();
         self.next += 1;
         id
-    }
-
-    /// Sets a claim to no more than it was. What the exit has lost stays as it is.
-    pub(crate) fn lower(&mut self, id: ExitId, claim: u64) {
-        if let Some(exit) = self.exits.get_mut(&id) {
-            let by = exit.claim.to_sat().saturating_sub(claim);
-            exit.claim -= Amount::from_sat(by);
-            exit.quoted -= Amount::from_sat(by);
-            self.total -= by;
-        }
     }
 
     /// Takes an exit out.

@@ -46,7 +46,7 @@ fn mul_div_rem(a: u128, b: u128, divisor: u128) -> Option<(u128, u128)> {
 }
 
 /// The 256-bit product, high half first.
-pub(crate) const fn widening_mul(a: u128, b: u128) -> (u128, u128) {
+const fn widening_mul(a: u128, b: u128) -> (u128, u128) {
     const HALF: u128 = u64::MAX as u128;
     let (a1, a0, b1, b0) = (a >> 64, a & HALF, b >> 64, b & HALF);
     let (low, cross1, cross2, high) = (a0 * b0, a1 * b0, a0 * b1, a1 * b1);

@@ -148,6 +148,7 @@ fn events() -> Vec<(Event, Value)> {
 #[test]
 fn every_event_is_written_and_read_as_documented() {
     for (event, json) in events() {
+        assert_eq!(json.as_object().unwrap().keys().collect::<Vec<_>>(), [event.kind()]);
         let entry = Entry { height: Height::new(840_000), event };
         let written = json!({"height": 840_000, "event": json});
         assert_eq!(serde_json::to_value(&entry).unwrap(), written);

@@ -279,22 +279,6 @@ fn cash_that_comes_for_a_loss_is_owed_to_who_has_borne_it() {
 }
 
 #[test]
-fn an_exit_whose_many_shares_were_cheap_is_not_quoted_anew() {
-    let most = 700_000_000_000_000;
-    let mut pool = pool_of("ann", most);
-    let all_but_one = pool.supply() - 1;
-    let ann = pool.request_exit(&holder("ann"), all_but_one, at(1)).unwrap();
-    // With one share left, a reward makes every share so dear that Ann's would now be worth more than all bitcoin.
-    pool.reward(sat(66_670)).unwrap();
-    pool.mint(&holder("bob"), outpoint(1), sat(most)).unwrap();
-    let (quoted, before) = (claim(&pool, ann), worth(&pool, "bob"));
-    assert_eq!((quoted, pool.value_floor(all_but_one)), (most - 1, None));
-    pool.take_reward(sat(2)).unwrap();
-    assert_eq!(claim(&pool, ann), quoted);
-    assert!((before - 2..before).contains(&worth(&pool, "bob")));
-}
-
-#[test]
 fn nothing_is_paid_that_is_not_there() {
     let mut pool = pool_of("ann", 1_000);
     let id = exit_all(&mut pool, "ann", 1);

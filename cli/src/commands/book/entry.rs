@@ -26,7 +26,7 @@ pub(crate) struct At {
     #[arg(long, value_name = "HEIGHT")]
     height: Option<u32>,
     /// The number that the entry is to have, of several the first: refused unless it is the next
-    #[arg(long, value_name = "ENTRY")]
+    #[arg(long, value_name = "ENTRY", value_parser = clap::value_parser!(u64).range(1..))]
     expect: Option<u64>,
     /// Show what would come of it, and write nothing
     #[arg(long)]

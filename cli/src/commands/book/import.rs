@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use bitcoin::OutPoint;
-use tapstake_restake::{Book, BookError, Entry, Event, HolderId};
+use bitcoin::{Amount, OutPoint};
+use tapstake_crypto::pop::Account;
+use tapstake_params::Height;
+use tapstake_restake::{AdmittedStake, Book, BookError, Entry, Event, HolderId, StakeView};
 use tapstake_verifier::VerifiedStake;
 
 use super::entry::{At, Beside, LeftOut, Opened};
@@ -59,6 +61,7 @@ pub(crate) fn run(args: &Import, session: &Session<'_>) -> Result<()> {
     for (stake, proof) in stakes.iter().zip(&args.proofs) {
         let outpoint = stake.included().outpoint();
         if let Ok(there) = book.stake(&outpoint) {
+            same(&there, &AdmittedStake::from(stake)).context(proof.display())?;
             let (proof, status) = (proof.clone(), show::status(there.status).0);
             beside.left_out.push(LeftOut { proof, stake: outpoint, status });
             continue;
@@ -76,6 +79,25 @@ pub(crate) fn run(args: &Import, session: &Session<'_>) -> Result<()> {
     }
     drop(book);
     opened.make_beside(events, outcomes, beside, session)
+}
+
+/// Refuses a proof by which a stake of the book would be paid to, or lose, otherwise: a staker can sign for several accounts.
+fn same(there: &StakeView<'_>, shown: &AdmittedStake) -> Result<()> {
+    let data = shown.data();
+    let book = (there.owner, there.value, there.slashable, there.expires_at);
+    let (outpoint, proof) = (there.outpoint, (&data.owner, data.value, shown.slashable(), data.expires_at));
+    if book == proof {
+        return Ok(());
+    }
+    let told = |(owner, value, slashable, expires): (&Account, Amount, Amount, Height)| {
+        let (value, slashable) = (value.to_sat(), slashable.to_sat());
+        format!("{owner}, {value} sat, {slashable} sat slashable, up to height {expires}")
+    };
+    let message =
+        format!("stake {outpoint} is in the book for {}; the proof is for {}", told(book), told(proof));
+    Err(Error::rule("admitted-before", message).next(
+        "leave the proof out, or find out which of the two is the stake's: tapstake book audit --proof",
+    ))
 }
 
 pub(crate) fn expand(args: &Expand, session: &Session<'_>) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Several proofs at once.
 
 use serde_json::json;
+use tapstake_ledger::Ledger;
 
 use super::{Kept, entries_of};
 use crate::equivocation::proof;
@@ -35,6 +36,25 @@ fn of_several_stakes_those_that_are_in_the_book_are_named_and_left_out() {
     // One alone is refused: nothing else was asked for.
     kept.refused(&format!("import --provider {PROVIDER} {path}"), "admitted-before");
     assert_eq!(kept.json("audit")["verdict"], "the books balance");
+}
+
+#[test]
+fn a_stake_that_is_in_the_book_for_another_account_is_not_passed_over() {
+    let kept = Kept { folder: tempfile::tempdir().unwrap() };
+    kept.json("init");
+    let proof = proof(3, None);
+    let twice = format!("import --provider {PROVIDER} {0} {0}", proof.path());
+    let mut entry = kept.json(&format!("{twice} --dry-run"))["entries"][0].clone();
+    let stake = &mut entry["event"]["admit_stake"]["stake"];
+    let owner = stake["owner"].as_str().unwrap().to_owned();
+    stake["owner"] = json!("text:thief");
+    let entry = json!({"height": entry["height"], "event": entry["event"]});
+    let mut ledger = Ledger::open(&kept.file()).unwrap();
+    ledger.append(serde_json::from_value(entry).unwrap()).unwrap();
+    drop(ledger);
+    let refused = kept.refused(&twice, "admitted-before");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("for text:thief, ") && message.contains(&format!("for {owner}, ")), "{message}");
 }
 
 #[test]

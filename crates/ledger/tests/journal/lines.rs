@@ -241,6 +241,23 @@ fn lines_with_the_right_hash_and_the_wrong_content_are_refused_with_their_number
 }
 
 #[test]
+fn an_entry_is_found_by_its_kind_however_its_line_is_spelt() {
+    for (written, spelt) in [("\"event\":{", "\"event\": {"), ("{\"reward\"", "{\"rew\\u0061rd\"")] {
+        let book = Book::new();
+        let lines = book.lines();
+        let last = lines[20][..lines[20].len() - 75].replace(written, spelt);
+        let mut spelt_lines = lines[..20].to_vec();
+        spelt_lines.push(forged(&lines[19], &last));
+        assert_ne!(spelt_lines, lines);
+        book.write(&spelt_lines);
+        fs::remove_file(book.index()).unwrap();
+        let ledger = book.open().unwrap();
+        let found = ledger.last(1, Some("reward"), Height::GENESIS).unwrap();
+        assert_eq!((found[0].counter, found[0].kind.as_str()), (20, "reward"), "{spelt}");
+    }
+}
+
+#[test]
 fn no_book_another_file_and_a_newer_book_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x");

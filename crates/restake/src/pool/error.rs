@@ -84,13 +84,16 @@ pub enum PoolError {
     /// The stake has not ended, so it cannot come back.
     #[error("stake {0} has not left the pool")]
     StakeLives(OutPoint),
-    /// More than all rewards.
-    #[error("{} sat are more than the {rewards} sat of all its rewards", amount.to_sat())]
+    /// More than the rewards that nothing was priced or divided with yet.
+    #[error(
+        "{} sat are more than the {} sat of rewards since shares came or were given up, or a loss was borne",
+        amount.to_sat(), rewards.to_sat()
+    )]
     NotEarned {
         /// What would be taken back.
         amount: Amount,
-        /// All rewards that were not taken back, in satoshi.
-        rewards: u128,
+        /// The rewards since then.
+        rewards: Amount,
     },
     /// Somebody would be left with shares of nothing.
     #[error("{} sat would leave nothing to the other shares", amount.to_sat())]

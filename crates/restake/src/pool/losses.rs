@@ -154,6 +154,7 @@ impl Pool {
             self.queue.recover(to_queue);
             self.run = None;
         }
+        self.fresh = 0;
         self.flows.recovered += u128::from(amount.to_sat());
         Ok(())
     }
@@ -166,7 +167,7 @@ impl Pool {
         }
         let run = self.run_now().with(loss);
         let (assets, queue_lost) = run.divide();
-        self.run = Some(run);
+        (self.run, self.fresh) = (Some(run), 0);
         self.shares.reduce_to(assets.into());
         self.queue.lose(queue_lost);
         self.flows.lost += u128::from(loss);

@@ -194,15 +194,20 @@ fn in_pool(pool: &PoolId, error: &PoolError) -> Option<String> {
         PoolError::Unbacked { .. } | PoolError::Missing { .. } => Some(format!(
             "tapstake book pool make-good {pool} AMOUNT records cash for what is missing, pool write-down gives it up"
         )),
-        PoolError::Unsettled { surplus, .. } => Some(format!(
-            "tapstake book pool write-up {pool} {sat}sat gives it to who has lost, pool take-cash takes it out as far as it is cash",
-            sat = surplus.to_sat()
+        PoolError::Unsettled { lost, surplus, .. } => Some(format!(
+            "tapstake book pool write-up {pool} {sat}sat, or more, gives it to who has lost, pool take-cash takes it out as far as it \
+             is cash",
+            sat = lost.min(surplus).to_sat()
         )),
         PoolError::AboveLoss { most: 0, .. } => Some(format!(
             "nothing is missing in {pool}, nor lost: tapstake book pool reward {pool} takes what came beyond"
         )),
         PoolError::AboveLoss { most, .. } => Some(format!("give at most {most} sat")),
-        PoolError::NotEarned { rewards, .. } => Some(format!("give at most {rewards} sat")),
+        PoolError::NotEarned { rewards, .. } if *rewards == Amount::ZERO => Some(format!(
+            "who came, left or lost since has a part in it: tapstake book pool take-cash {pool} AMOUNT takes the cash out, and pool \
+             write-down has all bear what is then missing"
+        )),
+        PoolError::NotEarned { rewards, .. } => Some(format!("give at most {} sat", rewards.to_sat())),
         PoolError::NotMissing { missing, .. } if *missing == Amount::ZERO => Some(format!(
             "nothing is missing in {pool}, so there is nothing to bear: what is gone is entered first, a stake by tapstake book \
              end OUTPOINT --by spent, cash by tapstake book pool take-cash {pool} AMOUNT"

@@ -60,6 +60,7 @@ fn a_refusal_says_what_to_do_by_its_values() {
     let alive = |status| BookError::StakeLives { outpoint, status };
     let surplus = |surplus| PoolError::NotSurplus { amount: Amount::ONE_BTC, surplus };
     let above_loss = |most| PoolError::AboveLoss { amount: Amount::ONE_BTC, missing: Amount::ZERO, most };
+    let not_earned = |sat| PoolError::NotEarned { amount: Amount::ONE_BTC, rewards: Amount::from_sat(sat) };
     let missing = |missing| PoolError::NotMissing { amount: Amount::ONE_BTC, missing };
     for (error, rule, next) in [
         (BookError::Late { height: height(4), last: height(5) }, "late-entry", "--height 5"),
@@ -177,11 +178,8 @@ fn a_refusal_says_what_to_do_by_its_values() {
         (in_pool(missing(Amount::ZERO)), "not-missing", "pool take-cash p AMOUNT"),
         (in_pool(above_loss(77)), "not-missing", "at most 77 sat"),
         (in_pool(above_loss(0)), "not-missing", "tapstake book pool reward p"),
-        (
-            in_pool(PoolError::NotEarned { amount: Amount::ONE_BTC, rewards: 77 }),
-            "not-earned",
-            "at most 77 sat",
-        ),
+        (in_pool(not_earned(77)), "not-earned", "at most 77 sat"),
+        (in_pool(not_earned(0)), "not-earned", "tapstake book pool take-cash p AMOUNT"),
         (
             in_pool(PoolError::Unsettled {
                 id: ExitId(3),
