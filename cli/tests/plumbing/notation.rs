@@ -42,7 +42,7 @@ fn a_rate_is_a_percentage_or_a_decimal_wherever_one_is_asked_for() {
         json(&line)["entries"][0]["event"]["open_lrt"]["leverage_limit"].clone()
     };
     json(&format!("book pool open p --unbonding-time 9 --book {book}"));
-    assert_eq!(pools("1.5", "l"), pools("150%", "m"));
+    assert_eq!(pools("0.5", "l"), pools("50%", "m"));
     let choose = format!("book pool choose l a 0.25 --book {book}");
     assert_eq!(json(&choose)["entries"][0]["event"]["choose_service"]["part"], 250_000);
 }

@@ -45,10 +45,12 @@ fn an_entry_that_is_to_have_another_number_is_not_made() {
     kept.paid();
     let first = kept.entries() + 1;
     let line = |number: u64| format!("transfer 1000000 --pool p --from bob --to cid --expect {number}");
-    for wrong in [0, 1, first - 1, first + 1, u64::MAX] {
+    for wrong in [1, first - 1, first + 1, u64::MAX] {
         let refused = kept.refused(&line(wrong), "entry-number");
         assert_eq!(refused, kept.refused(&format!("{} --dry-run", line(wrong)), "entry-number"));
     }
+    // Numbers begin at 1.
+    assert_eq!(run(&kept.line(&line(0))).status.code(), Some(2));
     assert_eq!(kept.entry(&line(first))["counter"], first);
     let made = kept.refused(&line(first), "entry-number");
     assert!(next(&made).starts_with("tapstake book log --last 1 shows"), "{made}");

@@ -125,7 +125,7 @@ fn a_journal_that_may_only_be_read_is_whatever_its_index_is() {
         assert_eq!(torn, None);
         match case.as_str() {
             "whole" | "folder" | "newline" | "marked" | "half changed" => {
-                assert_eq!(index, IndexState::Current)
+                assert_eq!(index, IndexState::Current);
             }
             "missing" => assert_eq!(index, IndexState::Missing),
             "behind" => assert_eq!(index, IndexState::Behind { entries: 1 }),
