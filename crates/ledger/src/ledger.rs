@@ -90,6 +90,15 @@ impl Ledger {
         Ledger::of(Journal::open(file)?)
     }
 
+    /// Opens a book to read it only: nothing is written, also where it could be, and every entry is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::open`].
+    pub fn open_to_read(file: &Path) -> Result<Self, LedgerError> {
+        Ledger::to_read(Journal::open(file)?)
+    }
+
     fn of(journal: Journal) -> Result<Self, LedgerError> {
         let path = Index::path_of(journal.path());
         if journal.is_read_only() || !Index::can_be_made(&path)? {
@@ -111,7 +120,7 @@ impl Ledger {
         }
     }
 
-    /// Opens a book of which nothing can be written. The index that it asks is one of its own.
+    /// Opens a book of which nothing is written. The index that it asks is one of its own.
     fn to_read(journal: Journal) -> Result<Self, LedgerError> {
         let (judged, index) = beside(&journal, |beside| {
             let index = Index::temporary(&Index::path_of(journal.path()))?;
@@ -391,7 +400,7 @@ impl Ledger {
         &self.index_state
     }
 
-    /// Whether nothing of it can be written: [`Ledger::append`] refuses every entry.
+    /// Whether nothing of it is written: [`Ledger::append`] refuses every entry.
     pub const fn is_read_only(&self) -> bool {
         self.read_only
     }

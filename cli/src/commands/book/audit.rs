@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use tapstake_ledger::{AuditReport, Head, IndexState, LedgerError, audit};
+use tapstake_ledger::{AuditReport, Head, IndexState, Ledger, LedgerError, audit};
 
 use super::proven::{Proven, ProvenBy, Shown};
 use super::{BookFile, refused};
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Audit, session: &Session<'_>) -> Result<()> {
         return Err(refused(LedgerError::Network { file: path, found, expected }));
     }
     let hold = |shown: Shown<'_>| {
-        let ledger = args.book.open(session)?;
+        let ledger = Ledger::open_to_read(&path).map_err(refused)?;
         if ledger.head() != report.head {
             return Err(Error::rule("busy", "an entry was made while the book was looked at"));
         }

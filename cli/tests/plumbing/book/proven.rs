@@ -229,3 +229,15 @@ fn how_proofs_are_judged_is_not_asked_where_there_are_none() {
     assert!(!nothing.exists());
     assert_eq!(error(&honest.kept.line("audit --proof nothing.json"), 1)["rule"], "file");
 }
+
+#[test]
+fn an_audit_against_proofs_writes_nothing_either() {
+    let honest = Honest::new();
+    let index = honest.kept.file().with_extension("jsonl.index");
+    std::fs::remove_file(&index).unwrap();
+    let audit = format!("audit {} {}", honest.with_proof(), honest.with_evidence());
+    let audited = honest.kept.json(&audit);
+    assert_eq!((&audited["stakes"]["proven"], &audited["slashings"]["proven"]), (&json!(1), &json!(1)));
+    assert_eq!(audited["index"], honest.kept.json("audit")["index"]);
+    assert!(!index.exists());
+}

@@ -306,3 +306,17 @@ fn an_audit_reads_a_copy_of_an_index_that_could_not_be_read_without_a_write() {
     assert_eq!(contents(&book), logged, "nothing is written");
     assert_eq!(book.open().unwrap().index_state(), &IndexState::Current);
 }
+
+#[test]
+fn a_book_that_is_opened_to_be_read_is_left_as_it_is() {
+    let book = Book::new();
+    fs::remove_file(book.index()).unwrap();
+    let before = contents(&book);
+    let mut ledger = Ledger::open_to_read(&book.file()).unwrap();
+    assert_eq!((ledger.is_read_only(), ledger.index_state()), (true, &IndexState::Missing));
+    assert_eq!(ledger.records().unwrap().count() as u64, ENTRIES);
+    assert!(matches!(ledger.append(next()), Err(LedgerError::ReadOnly { .. })));
+    assert_eq!(ledger.book().entries(), ENTRIES);
+    drop(ledger);
+    assert_eq!(contents(&book), before);
+}
