@@ -2,8 +2,9 @@
 //!
 //! A pool counts what it owes (the value of its shares, and the exits that wait) and what it has (the stakes that still
 //! live, and cash: rewards, and what ended stakes have brought back). Both change by entries only. The value of a share
-//! never falls but by a loss, or with a reward that never came; what goes missing, such as a stake that its staker withdrew, shows in the [`Backing`] and stops
-//! all minting and all paying of exits until it is made good, or written down: then it is a loss like a slashing.
+//! never falls but by a loss, or with a reward that never came; what goes missing, such as a stake that its staker withdrew,
+//! shows in the [`Backing`] and stops all minting and all paying of exits until it is made good, or written down: then it is a
+//! loss like a slashing.
 
 mod data;
 mod error;

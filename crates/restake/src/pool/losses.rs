@@ -107,8 +107,8 @@ impl Pool {
     /// a slashing came too late on the chain.
     ///
     /// After the losses that it takes back, with nothing between them that changes the pool, it is as if they had been lower.
-    /// Later it is divided by what shares have and exits that have lost, and no exit gets more than it was quoted. A frozen pool of which
-    /// shares are worth something again is frozen no more.
+    /// Later it is divided by what shares have and exits that have lost, and no exit gets more than it was quoted. A frozen
+    /// pool of which shares are worth something again is frozen no more.
     ///
     /// # Errors
     ///
