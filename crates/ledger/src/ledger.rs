@@ -109,7 +109,7 @@ impl Ledger {
             Found::Unusable(state) => return Ledger::with_new_index(journal, state, None),
         };
         match Ledger::with_index(&journal, &index, seen) {
-            Ok((replayed, torn, state)) => Ok(Ledger::new(journal, replayed, torn, index, state)),
+            Ok(judged) => Ok(Ledger::new(journal, judged, index, false)),
             Err(LedgerError::Index { error, .. }) if index::is_damage(&error) => {
                 drop(index);
                 let state = IndexState::Damaged { reason: error.to_string() };
@@ -131,52 +131,19 @@ impl Ledger {
             index.commit(&judged.replayed.tip)?;
             Ok((judged, index))
         })?;
-        let Judged { replayed: Replayed { book, series, tip, .. }, torn, state: index_state } = judged;
-        Ok(Ledger {
-            journal,
-            tip,
-            book,
-            series,
-            index,
-            index_state,
-            indexed: false,
-            torn,
-            read_only: true,
-            failed: false,
-        })
+        Ok(Ledger::new(journal, judged, index, true))
     }
 
-    fn new(
-        journal: Journal,
-        replayed: Replayed,
-        torn: Option<TornLine>,
-        index: Index,
-        index_state: IndexState,
-    ) -> Self {
-        let Replayed { book, series, tip, .. } = replayed;
-        let indexed = torn.is_none_or(|torn| torn.unacknowledged);
+    fn new(journal: Journal, judged: Judged, index: Index, read_only: bool) -> Self {
+        let Judged { replayed: Replayed { book, series, tip, .. }, torn, state: index_state } = judged;
+        let indexed = !read_only && torn.is_none_or(|torn| torn.unacknowledged);
         if indexed {
             index.unmark();
         }
-        Ledger {
-            journal,
-            tip,
-            book,
-            series,
-            index,
-            index_state,
-            indexed,
-            torn,
-            read_only: false,
-            failed: false,
-        }
+        Ledger { journal, tip, book, series, index, index_state, indexed, torn, read_only, failed: false }
     }
 
-    fn with_index(
-        journal: &Journal,
-        index: &Index,
-        seen: Seen,
-    ) -> Result<(Replayed, Option<TornLine>, IndexState), LedgerError> {
+    fn with_index(journal: &Journal, index: &Index, seen: Seen) -> Result<Judged, LedgerError> {
         let witness = Witness::new(seen);
         let last = seen.tip.counter;
         witness.pass(journal, &journal.first())?;
@@ -209,7 +176,7 @@ impl Ledger {
             }
         }
         let state = if entries == 0 { IndexState::Current } else { IndexState::Behind { entries } };
-        Ok((replayed, torn, state))
+        Ok(Judged { replayed, torn, state })
     }
 
     /// Makes the index anew. What the old one has seen, if that is known, still holds.
@@ -228,7 +195,7 @@ impl Ledger {
             index.commit(&replayed.tip)?;
             index.publish()?;
         }
-        Ok(Ledger::new(journal, replayed, torn, index, state))
+        Ok(Ledger::new(journal, Judged { replayed, torn, state }, index, false))
     }
 
     /// Makes an entry: when this returns, it is on the disk, and no kill takes it back.

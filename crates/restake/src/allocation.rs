@@ -27,7 +27,6 @@ pub enum Allocation {
 #[serde(deny_unknown_fields)]
 pub struct Part {
     /// The provider.
-    #[serde(deserialize_with = "crate::keys::one")]
     pub provider: XOnlyPublicKey,
     /// The part, in satoshi.
     #[serde(with = "bitcoin::amount::serde::as_sat")]

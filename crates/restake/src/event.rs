@@ -44,7 +44,6 @@ pub enum Event {
         /// The service.
         service: ServiceId,
         /// The provider.
-        #[serde(deserialize_with = "crate::keys::one")]
         provider: XOnlyPublicKey,
         /// Its part of every reward.
         commission: PartsPerMillion,
@@ -54,7 +53,6 @@ pub enum Event {
         /// The service.
         service: ServiceId,
         /// The provider.
-        #[serde(deserialize_with = "crate::keys::one")]
         provider: XOnlyPublicKey,
         /// Its part of every reward.
         commission: PartsPerMillion,
@@ -90,7 +88,6 @@ pub enum Event {
         /// The service.
         service: ServiceId,
         /// The provider.
-        #[serde(deserialize_with = "crate::keys::one")]
         provider: XOnlyPublicKey,
         /// What it is counted in.
         denomination: Denomination,
@@ -110,7 +107,6 @@ pub enum Event {
         /// The service.
         service: ServiceId,
         /// The provider.
-        #[serde(deserialize_with = "crate::keys::one")]
         provider: XOnlyPublicKey,
     },
     /// What a service has paid for a provider and can reach nobody any more goes back to it: what is held, and the commission of
@@ -119,7 +115,6 @@ pub enum Event {
         /// The service.
         service: ServiceId,
         /// The provider.
-        #[serde(deserialize_with = "crate::keys::one")]
         provider: XOnlyPublicKey,
     },
     /// A stake ends without being slashed.
@@ -138,7 +133,6 @@ pub enum Event {
     /// A provider has equivocated: every stake that its key can slash is slashed, for all services at once.
     Slash {
         /// The provider.
-        #[serde(deserialize_with = "crate::keys::one")]
         provider: XOnlyPublicKey,
     },
     /// A pool over stakes opens.

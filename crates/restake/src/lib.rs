@@ -234,7 +234,6 @@ mod book;
 mod error;
 mod event;
 mod exposure;
-mod keys;
 mod ledger;
 mod lrt;
 mod pool;

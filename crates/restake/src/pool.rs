@@ -341,12 +341,12 @@ impl Pool {
             return Err(ShareError::Nothing.into());
         }
         let backing = self.backing();
-        let (missing, surplus) = (backing.missing(), backing.surplus());
         // What was lost first has never reached what was owed.
         let lost = self.flows.lost.saturating_sub(self.flows.recovered);
-        let most = (lost + u128::from(missing.to_sat())).saturating_sub(surplus.to_sat().into());
+        let most = lost + u128::from(backing.missing().to_sat());
+        let most = most.saturating_sub(backing.surplus().to_sat().into());
         if u128::from(amount.to_sat()) > most {
-            return Err(PoolError::AboveLoss { amount, missing, most });
+            return Err(PoolError::AboveLoss { amount, most });
         }
         self.check_room(amount)?;
         self.cash += amount.to_sat();

@@ -43,7 +43,6 @@ pub struct JournalledStake {
     /// The account that the staker has named, to which rewards are paid.
     pub owner: Account,
     /// The finality providers, ascending.
-    #[serde(deserialize_with = "crate::keys::several")]
     pub providers: Vec<XOnlyPublicKey>,
     /// The height of the block that includes the stake.
     pub inclusion_height: Height,

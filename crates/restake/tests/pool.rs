@@ -118,10 +118,7 @@ fn a_reserve_check_before_the_mint_that_ignores_its_amount_would_let_an_unbacked
     assert_eq!(refusal, PoolError::Unbacked { after: Backing { reserves: sat(1_400), issued: sat(1_500) } });
     assert_eq!(pool, before);
 
-    assert_eq!(
-        pool.make_good(sat(101)),
-        Err(PoolError::AboveLoss { amount: sat(101), missing: sat(100), most: 100 })
-    );
+    assert_eq!(pool.make_good(sat(101)), Err(PoolError::AboveLoss { amount: sat(101), most: 100 }));
     pool.make_good(sat(99)).unwrap();
     assert!(pool.mint(&holder("carol"), outpoint(2), new).is_err(), "one satoshi is missing");
     pool.make_good(sat(1)).unwrap();

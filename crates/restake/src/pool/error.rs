@@ -143,8 +143,6 @@ pub enum PoolError {
     AboveLoss {
         /// What would come in.
         amount: Amount,
-        /// What is missing.
-        missing: Amount,
         /// What is missing, or was lost and has not come back, in satoshi.
         most: u128,
     },

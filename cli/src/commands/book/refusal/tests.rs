@@ -59,7 +59,7 @@ fn a_refusal_says_what_to_do_by_its_values() {
     let over = |status| BookError::StakeEnded { outpoint, status };
     let alive = |status| BookError::StakeLives { outpoint, status };
     let surplus = |surplus| PoolError::NotSurplus { amount: Amount::ONE_BTC, surplus };
-    let above_loss = |most| PoolError::AboveLoss { amount: Amount::ONE_BTC, missing: Amount::ZERO, most };
+    let above_loss = |most| PoolError::AboveLoss { amount: Amount::ONE_BTC, most };
     let not_earned = |sat| PoolError::NotEarned { amount: Amount::ONE_BTC, rewards: Amount::from_sat(sat) };
     let missing = |missing| PoolError::NotMissing { amount: Amount::ONE_BTC, missing };
     for (error, rule, next) in [
